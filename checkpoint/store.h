@@ -1,0 +1,167 @@
+/* checkpoint/store.h - what must survive: streams, shards, positions, gaps,
+ * dead letters.
+ *
+ *   txn_new() txn_position() ... store_commit(txn, done) --> durable --> done(NULL)
+ *
+ * A transaction is all or nothing, and transactions become durable in the
+ * order they were committed; a store may make several durable at once (group
+ * commit). A failure (disk full) is reported to that transaction's done with
+ * e->retriable; nothing of it was kept, and the host commits again.
+ *
+ * Threading: loop thread. done comes from the loop, never from inside
+ * store_commit(). Loading is synchronous, before the loop runs.
+ * Ownership: store_commit() takes the transaction; all strings are copied into it.
+ */
+#ifndef CHECKPOINT_STORE_H
+#define CHECKPOINT_STORE_H
+
+#include "base/err.h"
+#include "base/loop.h"
+#include "base/slice.h"
+#include "record/position.h"
+
+struct store;
+struct txn;
+
+enum gap_reason {
+	GAP_TRIMMED,	/* the service trimmed what we had not read */
+	GAP_SHARD_GONE, /* a shard vanished before it was finished */
+	GAP_ORPHAN,	/* a parent was born and trimmed while we were away */
+	GAP_STREAM_REPLACED, /* writes between two streams of a table are in neither */
+	GAP_REFUSED,	/* the service does not know our number */
+};
+const char *gap_reason_name(enum gap_reason r);
+
+enum gap_state {
+	GAP_OPEN,      /* on-gap: halt; waits for `slipring gaps accept` */
+	GAP_CONTINUED, /* on-gap: continue */
+	GAP_ACCEPTED,
+};
+const char *gap_state_name(enum gap_state s);
+
+struct gap {
+	uint64_t id; /* given by the host: last id + 1 */
+	const char *arn;
+	const char *shard; /* "" for the stream as a whole */
+	const char *sink;
+	enum gap_reason reason;
+	enum gap_state state;
+	struct pos last_acked;	   /* where the sink stood */
+	struct seq first_available; /* unset until known */
+	int64_t found_us;	   /* wall clock */
+	int64_t settled_us;	   /* 0 while open */
+};
+
+struct dead_letter {
+	const char *arn, *shard, *sink, *stream;
+	struct seq seq;
+	struct slice event_id;
+	struct slice record; /* the whole record as it came */
+	const char *reason;
+	unsigned attempts;
+	int64_t first_us, last_us;
+};
+
+struct stream_row {
+	const char *arn;
+	const char *stream; /* our name */
+	const char *table;
+	int64_t first_seen_us;
+	bool ended; /* drained to its end: a later stream of the table took over */
+};
+
+struct subscription_row { /* a sink has begun on a stream: `start` no longer applies to it */
+	const char *arn, *sink;
+	int64_t begun_us;
+};
+
+struct shard_row {
+	const char *arn, *shard, *parent; /* parent "": none */
+	struct seq start; /* may be unset */
+	int64_t first_seen_us;
+};
+
+struct position_row {
+	const char *arn, *shard, *sink;
+	struct pos pos;
+	int64_t updated_us;
+};
+
+/* Called once per row during load; strings valid during the call. Every
+ * member may be NULL. */
+struct store_visitor {
+	void *ctx;
+	void (*stream)(void *ctx, const struct stream_row *r);
+	void (*subscription)(void *ctx, const struct subscription_row *r);
+	void (*shard)(void *ctx, const struct shard_row *r);
+	void (*position)(void *ctx, const struct position_row *r);
+	void (*gap)(void *ctx, const struct gap *g);
+	void (*dead_letter)(void *ctx, uint64_t id, const struct dead_letter *d);
+};
+
+struct txn *txn_new(void);
+void txn_close(struct txn *t); /* only one that was not committed */
+void txn_stream(struct txn *t, const struct stream_row *r);		/* upsert by arn */
+void txn_subscription(struct txn *t, const struct subscription_row *r); /* upsert */
+void txn_shard(struct txn *t, const struct shard_row *r);		/* upsert */
+void txn_position(struct txn *t, const struct position_row *r);	/* upsert */
+void txn_gap(struct txn *t, const struct gap *g);			/* upsert by id */
+void txn_dead_letter(struct txn *t, const struct dead_letter *d);	/* append; same
+                * (arn, shard, sink, seq) again: attempts and last_us updated, never a second row */
+void txn_forget_shard(struct txn *t, const char *arn, const char *shard); /* row and positions */
+void txn_delete_position(struct txn *t, const char *arn, const char *shard, const char *sink);
+void txn_delete_subscription(struct txn *t, const char *arn, const char *sink);
+size_t txn_count(const struct txn *t);
+
+/* The operations in order, for a store to carry out. */
+enum txn_kind {
+	TXN_STREAM, TXN_SUBSCRIPTION, TXN_SHARD, TXN_POSITION, TXN_GAP, TXN_DEAD_LETTER,
+	TXN_FORGET_SHARD, TXN_DELETE_POSITION, TXN_DELETE_SUBSCRIPTION,
+};
+struct txn_op {
+	enum txn_kind kind;
+	struct txn_op *next;
+	union {
+		struct stream_row stream;
+		struct subscription_row subscription;
+		struct shard_row shard;	/* also FORGET_SHARD: arn, shard */
+		struct position_row position; /* also DELETE_POSITION; DELETE_SUBSCRIPTION: arn, sink */
+		struct gap gap;
+		struct dead_letter dead_letter;
+	} u;
+};
+const struct txn_op *txn_first(const struct txn *t);
+
+struct store_ops {
+	const char *name;
+	/* ERR_IO, ERR_CORRUPT, ERR_VERSION; rows in no particular order except
+	 * that shards come before positions. */
+	int (*load)(struct store *s, const struct store_visitor *v, struct err *e) MUST_CHECK;
+	void (*commit)(struct store *s, struct txn *t, void (*done)(void *arg, const struct err *e),
+	    void *arg);
+	/* Waits for what is under way (its done calls are still made, from here),
+	 * then frees. */
+	void (*close)(struct store *s);
+};
+struct store { /* first member of every store */
+	const struct store_ops *ops;
+};
+
+static inline int
+store_load(struct store *s, const struct store_visitor *v, struct err *e)
+{
+	return s->ops->load(s, v, e);
+}
+static inline void
+store_commit(struct store *s, struct txn *t, void (*done)(void *arg, const struct err *e), void *arg)
+{
+	s->ops->commit(s, t, done, arg);
+}
+static inline void
+store_close(struct store *s)
+{
+	if (s != NULL)
+		s->ops->close(s);
+}
+
+#endif

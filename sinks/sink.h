@@ -1,0 +1,99 @@
+/* sinks/sink.h - contract between the pipeline and one delivery target.
+ *
+ * A sink writes batches somewhere and reports, record by record, what became
+ * of each. It never retries, never sleeps, never touches a position: those are
+ * the lane's job (pipeline/lane.c), so that they are written and tested once.
+ *
+ *   lane --submit(batch)--> sink --> target
+ *        <--report(delivery, verdict)-- exactly one per delivery submitted
+ *
+ * Threading: every call below and every report is on the loop thread. A sink
+ * with its own thread bridges with loop_wake. report() and ready() may be
+ * called from inside submit(); from inside them the host never calls back
+ * into the sink.
+ * Ownership: the batch array is borrowed during submit() only; each delivery
+ * stays valid until its report, and so does its record and its page.
+ * conf outlives the sink.
+ */
+#ifndef SINKS_SINK_H
+#define SINKS_SINK_H
+
+#include "base/conf.h"
+#include "base/err.h"
+#include "base/loop.h"
+#include "record/record.h"
+
+#define SINK_API 1u
+
+enum sink_verdict {
+	SINK_ACK,    /* durable at the target, by the target's own word */
+	SINK_RETRY,  /* the same bytes may pass later: timeout, throttle, 5xx, full disk */
+	SINK_REJECT, /* these bytes never will: mapping, size, constraint */
+	SINK_HALT,   /* the sink cannot go on: credentials, missing topic or table */
+};
+
+enum sink_admit {
+	SINK_TAKEN, /* a report will follow for every delivery */
+	SINK_FULL,  /* nothing taken; ready() says when to offer again */
+};
+
+enum {
+	/* Keeps the order of submission per key, in failure too: after RETRY
+	 * for a record, no record of that key that was submitted before its
+	 * resubmission is acked. Without it the lane has at most one record
+	 * of a key in flight. */
+	SINK_CAP_KEY_ORDER = 1u << 0,
+	SINK_CAP_IDEMPOTENT = 1u << 1, /* resending a batch changes nothing */
+};
+
+/* One record on its way to one sink. Embedded in the lane's own entry. */
+struct delivery {
+	const struct record *rec;
+	const struct origin *origin;
+	uint64_t key_hash; /* of the canonical key */
+	void *sink_data;   /* the sink's, between submit and report */
+};
+
+struct sink;
+
+struct sink_env { /* what the host lends a sink; copied by open() */
+	struct loop *loop;
+	const char *name; /* the sink's name in the configuration; borrowed for life */
+	void *host;
+	/* why: NULL for ACK. Copied if kept. */
+	void (*report)(void *host, struct delivery *d, enum sink_verdict v, const struct err *why);
+	void (*ready)(void *host);
+};
+
+struct sink_ops {
+	unsigned api;	  /* SINK_API it was built against */
+	const char *type; /* the word used in conf/: "audit" */
+	const char *help; /* one line for slipring config --reference */
+	unsigned caps;
+	size_t conf_size;
+	const struct conf_key *keys;
+
+	/* Pure, no I/O: cross-key checks for `slipring check`. Optional. */
+	int (*check)(const void *conf, struct err *e) MUST_CHECK;
+	/* Looks, without changing anything, whether it could work (directory
+	 * writable, trail intact). May block: for `check` only. Optional. */
+	int (*probe)(const void *conf, struct err *e) MUST_CHECK;
+	/* Allocate and arm. May do local file work (it runs before READY), never
+	 * waits for a network. ERR_CONFIG, ERR_IO, ERR_CORRUPT: the daemon does not start. */
+	int (*open)(struct sink **out, const struct sink_env *env, const void *conf,
+	    struct err *e) MUST_CHECK;
+	enum sink_admit (*submit)(struct sink *s, struct delivery *const *batch,
+	    size_t count) MUST_CHECK;
+	/* Send what is buffered now; reports still come one by one. Optional. */
+	void (*flush)(struct sink *s);
+	/* Reports SINK_RETRY for everything unfinished, then frees. */
+	void (*close)(struct sink *s);
+	/* Appends JSON members ("\"files\":3,...") for `slipring status`. Optional. */
+	void (*status)(const struct sink *s, struct buf *out);
+};
+
+extern const struct sink_ops sink_audit, sink_stdout;
+/* All of the program, NULL-terminated (sinks/registry.c). */
+extern const struct sink_ops *const sink_registry[];
+
+#endif
