@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+static void set_text(struct err *, enum err_code, bool, const char *, va_list) PRINTF_LIKE(4, 0);
+
 static void
 set_text(struct err *e, enum err_code code, bool retriable, const char *fmt, va_list ap)
 {

@@ -2,6 +2,8 @@
  * public domain algorithm descriptions). */
 #include "base/random.h"
 
+__extension__ typedef unsigned __int128 u128; /* not in ISO C; gcc and clang have it */
+
 static uint64_t
 rotl(uint64_t x, int k)
 {
@@ -41,5 +43,5 @@ rng_next(struct rng *r)
 uint64_t
 rng_below(struct rng *r, uint64_t bound)
 {
-	return (uint64_t)(((unsigned __int128)rng_next(r) * bound) >> 64);
+	return (uint64_t)(((u128)rng_next(r) * bound) >> 64);
 }
