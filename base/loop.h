@@ -30,7 +30,8 @@ struct loop_signal;
 int loop_new(struct loop **out, uint64_t seed, struct err *e) MUST_CHECK;
 void loop_close(struct loop *lp); /* NULL allowed; all objects closed before */
 
-/* Runs until loop_stop(). Returns -1 only if the platform's loop failed. */
+/* Runs until loop_stop(); a stop that came before is kept. Returns -1 only if
+ * the platform's loop failed, or nothing is left that could ever fire. */
 int loop_run(struct loop *lp, struct err *e) MUST_CHECK;
 void loop_stop(struct loop *lp);
 /* Counts passes; the watchdog compares it to see that the loop turns. */
