@@ -101,3 +101,10 @@ FORCE:
 .PHONY: all clean FORCE
 .SECONDARY:
 -include $(wildcard $(addprefix $(O)/,$(addsuffix /*.d,$(ROOMS) bench tests/unit tests/sim tests/emulator)))
+
+# Small programs that test scripts drive.
+$(O)/tests/tools/%: $(O)/tests/tools/%.o $(LIB)
+	$(SAY) '  LD   $@'
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS)
+
+-include $(wildcard $(O)/tests/tools/*.d)
