@@ -40,14 +40,14 @@ struct pipeline_host {
 };
 
 struct lane_conf {
-	int64_t batch_count;	     /* records a batch */
-	int64_t batch_bytes;	     /* raw record bytes a batch; one record may exceed it */
-	int64_t linger_us;	     /* how long a batch waits to fill */
-	int64_t in_flight;	     /* records submitted and not reported */
-	int64_t retry_base_us;	     /* full jitter between 0 and base*2^n, at most cap */
+	int64_t batch_count;   /* records a batch */
+	int64_t batch_bytes;   /* raw record bytes a batch; one record may exceed it */
+	int64_t linger_us;     /* how long a batch waits to fill */
+	int64_t in_flight;     /* records submitted and not reported */
+	int64_t retry_base_us; /* full jitter between 0 and base*2^n, at most cap */
 	int64_t retry_cap_us;
-	int64_t breaker_failures;    /* batches in a row without an ACK that open it */
-	int64_t breaker_open_us;     /* until the probe */
+	int64_t breaker_failures; /* batches in a row without an ACK that open it */
+	int64_t breaker_open_us;  /* until the probe */
 };
 /* base 100 ms, cap 20 s, 5 failures, 60 s; keys "batch.count" and so on. */
 extern const struct conf_key lane_keys[];
@@ -58,8 +58,8 @@ enum feed_on_gap { FEED_HALT, FEED_CONTINUE };
 struct feed_conf {
 	char *table; /* either table or arn */
 	char *arn;
-	int start;   /* enum feed_start; only the first time */
-	int on_gap;  /* enum feed_on_gap */
+	int start;		  /* enum feed_start; only the first time */
+	int on_gap;		  /* enum feed_on_gap */
 	int64_t idle_us;	  /* "poll.idle" */
 	int64_t page_limit;	  /* "poll.records" */
 	int64_t calls_per_second; /* "poll.calls", per shard */

@@ -1,0 +1,126 @@
+/* pipeline/lane.h - one sink's way of getting its records delivered.
+ *
+ *   take(page) -> window (per shard) -> order per key -> batch -> submit
+ *                    ^                                              |
+ *                 frontier <-- ACK, or REJECT once it is a durable dead letter
+ *                              RETRY -> wait (full jitter) -> again
+ *
+ * The only place for retry, order, batching, breaker and poison. A lane serves
+ * all shards of all streams its sink takes from, in turn. What it holds is
+ * bounded by its share of the memory budget: the host asks for room before it
+ * reads, and is told when there is some again.
+ *
+ * A lane whose breaker opens, or whose sink halts, waits for what is out to be
+ * reported and then lets go of everything (`dropped`): every window's position falls
+ * back to its frontier, and nothing is held for the length of the outage.
+ *
+ * Threading: loop thread. Host calls come from the loop, never from inside a
+ * call into the lane, except moved() and bury().
+ * Ownership: a lane owns its sink; a window belongs to its shard's track and
+ * is closed before its lane.
+ */
+#ifndef PIPELINE_LANE_H
+#define PIPELINE_LANE_H
+
+#include "checkpoint/frontier.h"
+#include "pipeline/breaker.h"
+#include "pipeline/pipeline.h"
+
+struct lane;
+struct entry;
+struct parcel;
+
+struct window { /* one shard's records in one lane */
+	struct lane *lane;
+	const struct origin *origin; /* borrowed from the shard */
+	struct frontier frontier;
+	struct entry *first, *last; /* taken and not yet looked at, in order */
+	struct parcel *parcels;	    /* everything held, oldest first */
+	struct parcel *last_parcel;
+	struct window *next, *prev; /* in the lane's ring, while first != NULL */
+	bool queued;
+};
+
+struct reject { /* a record on its way to the dead letters; valid until lane_buried() */
+	struct entry *entry;
+	struct reject *next; /* for the host */
+	const struct record *rec;
+	const struct origin *origin;
+	char *reason; /* owned by the lane */
+	unsigned attempts;
+	int64_t first_us, last_us; /* wall clock */
+};
+
+struct lane_host {
+	void *ctx;
+	void (*moved)(void *ctx, struct window *w); /* its frontier moved */
+	void (*room)(
+	    void *ctx, struct lane *ln); /* held bytes fell, or the breaker wants a probe */
+	/* The host calls lane_drop_window() for every window of the lane before it
+	 * does anything else with it. */
+	void (*dropped)(void *ctx, struct lane *ln);
+	/* Make it durable, then lane_buried(). */
+	void (*bury)(void *ctx, struct lane *ln, struct reject *rj);
+};
+
+enum lane_state {
+	LANE_RUNNING,
+	LANE_BREAKING, /* waits for reports before it lets go */
+	LANE_BROKEN,   /* breaker open, nothing held */
+	LANE_PROBING,  /* one record out, to see */
+	LANE_HALTED,   /* by the sink's word; until restart */
+};
+const char *lane_state_name(enum lane_state s);
+
+struct lane_stats {
+	uint64_t taken, acked, retried, rejected, skipped, batches, drops;
+	uint64_t bytes_acked;
+	int64_t acked_at;	 /* monotonic; 0: never */
+	int64_t last_created_us; /* creation time of the last acked record; 0: none */
+	char last_error[256];	 /* "" while all is well */
+};
+
+int lane_new(struct lane **out, struct loop *lp, const char *name, const struct sink_ops *ops,
+    const void *sink_conf, const struct lane_conf *conf, const struct lane_host *host,
+    struct err *e) MUST_CHECK;
+void lane_close(struct lane *ln);      /* windows have been closed before */
+void lane_close_sink(struct lane *ln); /* first step of a close: the sink reports what it holds */
+void lane_set_share(struct lane *ln, int64_t bytes);
+
+void window_init(struct window *w, struct lane *ln, const struct origin *origin);
+/* From dropped(): lets go of all records; the frontier stays. */
+void lane_drop_window(struct window *w);
+/* Lets go of everything; nothing of it may be out (lane_close_sink() first). */
+void window_close(struct window *w);
+/* Creation time (wall, us) of the oldest record that is not done; 0: none. */
+int64_t window_oldest(const struct window *w);
+
+/* Takes a reference on the page if any record is wanted: those above `after`
+ * (unset: all). Records created before since_us are passed as done without being
+ * delivered. Returns how many were wanted or passed. */
+size_t lane_take(struct window *w, struct page *page, const struct seq *after, int64_t since_us);
+
+bool lane_usable(const struct lane *ln); /* RUNNING or PROBING, and not stopped */
+/* May bytes more be held? True for a lane that holds nothing. On false the
+ * host hears room() later. */
+bool lane_reserve(struct lane *ln, size_t bytes);
+bool lane_has_room(const struct lane *ln, size_t bytes);
+void lane_unreserve(struct lane *ln, size_t bytes);
+void lane_buried(struct lane *ln, struct reject *rj);
+/* Submits nothing more. */
+void lane_stop(struct lane *ln);
+/* Nothing out, nothing on its way to the dead letters. */
+bool lane_quiet(const struct lane *ln);
+/* Nothing held at all. */
+bool lane_empty(const struct lane *ln);
+
+enum lane_state lane_state_get(const struct lane *ln);
+const struct lane_stats *lane_stats_get(const struct lane *ln);
+const char *lane_name(const struct lane *ln);
+const struct sink_ops *lane_ops(const struct lane *ln);
+int64_t lane_held(const struct lane *ln);
+int64_t lane_out(const struct lane *ln);
+struct breaker lane_breaker(const struct lane *ln);
+void lane_sink_status(const struct lane *ln, struct buf *out);
+
+#endif
