@@ -66,61 +66,102 @@ buf_addf(struct buf *b, const char *fmt, ...)
 	b->n += (size_t)n;
 }
 
+static void
+add_escape(struct buf *b, unsigned code)
+{
+	static const char hex[] = "0123456789abcdef";
+	static const char letters[] = "btn_fr"; /* \b is 8, \r is 13; \v has no letter in JSON */
+
+	buf_add_char(b, '\\');
+	if (code == '"' || code == '\\') {
+		buf_add_char(b, (char)code);
+	} else if (code >= '\b' && code <= '\r' && code != '\v') {
+		buf_add_char(b, letters[code - '\b']);
+	} else {
+		buf_add_char(b, 'u');
+		for (int shift = 12; shift >= 0; shift -= 4)
+			buf_add_char(b, hex[code >> shift & 15]);
+	}
+}
+
+/* The code point of a two or three byte sequence; 0 for one of four. */
+static unsigned
+code_of(const char *p, size_t n)
+{
+	const unsigned char *u = (const unsigned char *)p;
+
+	if (n == 2)
+		return (u[0] & 0x1fu) << 6 | (u[1] & 0x3fu);
+	if (n == 3)
+		return (u[0] & 0x0fu) << 12 | (u[1] & 0x3fu) << 6 | (u[2] & 0x3fu);
+	return 0;
+}
+
+/* C1 controls, line and paragraph separators, bidirectional marks. */
+static bool
+is_deceptive(unsigned code)
+{
+	return (code >= 0x80 && code <= 0x9f) || code == 0x61c || code == 0x200e ||
+	    code == 0x200f || (code >= 0x2028 && code <= 0x202e) ||
+	    (code >= 0x2066 && code <= 0x2069) || code == 0xfeff;
+}
+
+/* One character that is not plain ASCII text; returns its length in s. */
+static size_t
+add_special(struct buf *b, struct slice s, bool visible)
+{
+	unsigned char c = (unsigned char)s.p[0];
+	size_t len;
+
+	if (c < 0x80) {
+		add_escape(b, c);
+		return 1;
+	}
+	len = utf8_length(s.p, s.n);
+	if (len == 0) {
+		buf_add(b, "\xef\xbf\xbd", 3);
+		return 1;
+	}
+	if (visible && is_deceptive(code_of(s.p, len)))
+		add_escape(b, code_of(s.p, len));
+	else
+		buf_add(b, s.p, len);
+	return len;
+}
+
+static void
+add_escaped(struct buf *b, struct slice s, bool visible)
+{
+	unsigned char last = visible ? 0x7e : 0x7f;
+	size_t i = 0;
+
+	while (i < s.n) {
+		size_t start = i;
+
+		for (; i < s.n; i++) {
+			unsigned char c = (unsigned char)s.p[i];
+
+			if (c < 0x20 || c > last || c == '"' || c == '\\')
+				break;
+		}
+		buf_add(b, s.p + start, i - start);
+		if (i < s.n)
+			i += add_special(b, (struct slice){s.p + i, s.n - i}, visible);
+	}
+}
+
 void
 buf_add_json_string(struct buf *b, struct slice s)
 {
-	static const char hex[] = "0123456789abcdef";
-	size_t i = 0;
-
 	buf_add_char(b, '"');
-	while (i < s.n) {
-		unsigned char c = (unsigned char)s.p[i];
-		size_t start = i;
-		size_t len;
-
-		while (i < s.n && (c = (unsigned char)s.p[i]) >= 0x20 && c < 0x80 && c != '"' && c != '\\')
-			i++;
-		buf_add(b, s.p + start, i - start);
-		if (i == s.n)
-			break;
-		if (c >= 0x80) {
-			len = utf8_length(s.p + i, s.n - i);
-			if (len != 0)
-				buf_add(b, s.p + i, len);
-			else
-				buf_add(b, "\xef\xbf\xbd", 3);
-			i += len != 0 ? len : 1;
-			continue;
-		}
-		i++;
-		switch (c) {
-		case '"':
-		case '\\':
-			buf_add_char(b, '\\');
-			buf_add_char(b, (char)c);
-			break;
-		case '\b':
-			buf_add(b, "\\b", 2);
-			break;
-		case '\f':
-			buf_add(b, "\\f", 2);
-			break;
-		case '\n':
-			buf_add(b, "\\n", 2);
-			break;
-		case '\r':
-			buf_add(b, "\\r", 2);
-			break;
-		case '\t':
-			buf_add(b, "\\t", 2);
-			break;
-		default:
-			buf_add(b, "\\u00", 4);
-			buf_add_char(b, hex[c >> 4]);
-			buf_add_char(b, hex[c & 15]);
-		}
-	}
+	add_escaped(b, s, false);
 	buf_add_char(b, '"');
+}
+
+void
+buf_add_visible(struct buf *b, struct slice s)
+{
+	add_escaped(b, s, true);
 }
 
 void

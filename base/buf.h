@@ -34,6 +34,10 @@ void buf_addf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
  * '\\' are escaped; other bytes pass as they are (UTF-8 in, UTF-8 out; bytes
  * that are not UTF-8 become U+FFFD). */
 void buf_add_json_string(struct buf *b, struct slice s);
+/* As the inside of a JSON string, and fit to be shown: DEL, C1 controls and
+ * the marks that turn the direction of text are escaped too, so that no bytes can
+ * drive a terminal or forge a line. */
+void buf_add_visible(struct buf *b, struct slice s);
 /* Standard base64 with padding. */
 void buf_add_base64(struct buf *b, const void *p, size_t n);
 /* Appends a NUL that does not count in n, and returns p; "" if failed. */

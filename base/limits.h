@@ -26,6 +26,9 @@
 /* 100,000 shards at 100 a page; a listing beyond that is a loop (hazard 2). */
 #define LIMIT_LIST_PAGES 1000u
 #define LIMIT_CONFIG_FILE (1u << 20)
+#define LIMIT_CONFIG_DEPTH 16u /* ours needs 5; keeps hostile nesting off the stack */
+/* A thousand streams and sinks of ten keys each; duplicate keys are found by comparing. */
+#define LIMIT_CONFIG_NODES 40000u
 #define LIMIT_HTTP_HEADERS (64u << 10)
 
 #endif

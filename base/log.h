@@ -5,9 +5,13 @@
  * "<3>".."<7>" and carries no time. Format logfmt or JSON. Values are escaped;
  * callers never pass record contents or secrets.
  *
- * Repeats: a line with the same format string, module and object as one of
- * the last ten seconds is held back and counted; the count is printed with
- * the next one let through ("repeated=12"). debug lines are never held back.
+ * A message ends in " key=value" words without spaces in the values; they come
+ * out as fields of their own.
+ *
+ * Repeats: a line with the same format string (the same text if that is "%s"),
+ * module and object as one of the last ten seconds is held back and counted; the
+ * count is printed with the next one let through ("repeated=12"). debug lines
+ * are never held back.
  *
  * Threading: any thread; a line is one write().
  */
@@ -15,6 +19,7 @@
 #define BASE_LOG_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/compiler.h"
 #include "base/err.h"
@@ -25,9 +30,11 @@ enum log_format { LOG_LOGFMT, LOG_JSON };
 /* Level and format may be set again at any time; the default is info, logfmt,
  * file descriptor 2. */
 void log_set(enum log_level level, enum log_format format);
-/* For tests and the simulator: lines go to fn (without the newline) instead;
- * NULL restores stderr. */
+/* For tests and the simulator: lines go to fn (without newline and time, and
+ * none is held back) instead; NULL restores stderr. fn must not log. */
 void log_set_sink(void (*fn)(void *ctx, enum log_level level, const char *line), void *ctx);
+/* For tests of folding: monotonic microseconds; NULL restores the real clock. */
+void log_set_clock(int64_t (*now_us)(void));
 int log_level_parse(const char *word, enum log_level *out, struct err *e) MUST_CHECK;
 bool log_enabled(enum log_level level);
 
