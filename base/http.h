@@ -30,11 +30,11 @@ struct http_request {
 	const char *url;
 	const struct http_header *headers; /* no Host or Content-Length: made from url and body */
 	size_t header_count;
-	struct slice body;	/* copied */
-	const char *ca_file;	/* NULL: the system's */
-	int64_t connect_timeout_us;
-	int64_t total_timeout_us;
-	size_t max_body;	/* a longer answer is ERR_LIMIT */
+	struct slice body;	    /* copied */
+	const char *ca_file;	    /* trusted instead of the system's; NULL: the system's */
+	int64_t connect_timeout_us; /* name, TCP and TLS; 0: 10 s */
+	int64_t total_timeout_us;   /* 0: 60 s */
+	size_t max_body;	    /* a longer answer is ERR_LIMIT */
 };
 
 struct http_response {
@@ -45,10 +45,12 @@ struct http_response {
 };
 
 int http_new(struct http **out, struct loop *lp, struct err *e) MUST_CHECK;
-void http_close(struct http *h); /* cancels what is under way without callbacks */
+/* Cancels what is under way without callbacks; allowed inside one. */
+void http_close(struct http *h);
 
-/* fn gets either a response (any status) with e == NULL, or e (ERR_NETWORK,
- * ERR_LIMIT, ERR_PROTOCOL; retriable set) with response NULL. Everything in
+/* fn gets either a response (any status) with e == NULL, or e with response
+ * NULL: ERR_NETWORK (no answer), ERR_PROTOCOL (a cut one, or no HTTP), ERR_LIMIT,
+ * ERR_NOMEM, ERR_CONFIG (unusable ca_file); retriable is set where it may help. Everything in
  * the request is copied before this returns. Returns NULL and fills e only if
  * the request cannot be made at all (bad URL). */
 struct http_call *http_send(struct http *h, const struct http_request *rq,
