@@ -112,6 +112,13 @@ void txn_forget_shard(struct txn *t, const char *arn, const char *shard); /* row
 void txn_delete_position(struct txn *t, const char *arn, const char *shard, const char *sink);
 void txn_delete_subscription(struct txn *t, const char *arn, const char *sink);
 size_t txn_count(const struct txn *t);
+/* Writes the gap and, if it is settled (not OPEN), the position that lets its
+ * sink go on: the trim horizon after TRIMMED and REFUSED, COMPLETE after
+ * SHARD_GONE. One transaction, so that a settled gap is never found again.
+ * (checkpoint/settle.c) */
+void txn_gap_settle(struct txn *t, const struct gap *g, int64_t now_us);
+/* That position; false if the gap moves none. */
+bool gap_position(const struct gap *g, struct pos *out);
 
 /* The operations in order, for a store to carry out. */
 enum txn_kind {

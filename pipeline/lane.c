@@ -242,17 +242,20 @@ give_back(struct lane *ln)
 }
 
 bool
-lane_has_room(const struct lane *ln, size_t bytes)
+lane_wants(struct lane *ln)
 {
-	int64_t now = ln->held + ln->reserved;
-
-	return now == 0 || now + (int64_t)bytes <= ln->share;
+	if (lane_usable(ln) && ln->held + ln->reserved <= ln->share / 2)
+		return true;
+	ln->wanted = true;
+	return false;
 }
 
 bool
 lane_reserve(struct lane *ln, size_t bytes)
 {
-	if (!lane_has_room(ln, bytes)) {
+	int64_t now = ln->held + ln->reserved;
+
+	if (!lane_usable(ln) || (now != 0 && now + (int64_t)bytes > ln->share)) {
 		ln->wanted = true;
 		return false;
 	}
@@ -442,6 +445,7 @@ entry_reject(struct lane *ln, struct entry *en, const struct err *why)
 	ln->rejects++;
 	en->state = ENTRY_REJECTED;
 	*rj = (struct reject){
+	    .lane = ln,
 	    .entry = en,
 	    .rec = en->d.rec,
 	    .origin = en->d.origin,
@@ -456,18 +460,36 @@ entry_reject(struct lane *ln, struct entry *en, const struct err *why)
 	ln->host.bury(ln->host.ctx, ln, rj);
 }
 
-void
-lane_buried(struct lane *ln, struct reject *rj)
+static struct lane *
+reject_over(struct reject *rj)
 {
-	struct entry *en = rj->entry;
+	struct lane *ln = rj->lane;
 
+	assert(rj->entry->state == ENTRY_REJECTED);
+	ln->rejects--;
 	free(rj->reason);
 	free(rj);
-	ln->rejects--;
-	assert(en->state == ENTRY_REJECTED);
+	return ln;
+}
+
+void
+lane_buried(struct reject *rj)
+{
+	struct entry *en = rj->entry;
+	struct lane *ln = reject_over(rj);
+
 	entry_done(ln, en);
 	settle_break(ln);
 	pump_soon(ln);
+}
+
+void
+lane_unbury(struct reject *rj)
+{
+	struct entry *en = rj->entry;
+
+	(void)reject_over(rj);
+	en->state = ENTRY_WAITING;
 }
 
 /* ---- breaker and halt: let go of everything once nothing is out ---- */
@@ -579,7 +601,8 @@ static void
 note_error(struct lane *ln, const struct err *why)
 {
 	if (why != NULL)
-		(void)snprintf(ln->stats.last_error, sizeof ln->stats.last_error, "%.255s", why->text);
+		(void)snprintf(
+		    ln->stats.last_error, sizeof ln->stats.last_error, "%.255s", why->text);
 }
 
 static void

@@ -42,6 +42,7 @@ struct window { /* one shard's records in one lane */
 };
 
 struct reject { /* a record on its way to the dead letters; valid until lane_buried() */
+	struct lane *lane;
 	struct entry *entry;
 	struct reject *next; /* for the host */
 	const struct record *rec;
@@ -104,9 +105,13 @@ bool lane_usable(const struct lane *ln); /* RUNNING or PROBING, and not stopped 
 /* May bytes more be held? True for a lane that holds nothing. On false the
  * host hears room() later. */
 bool lane_reserve(struct lane *ln, size_t bytes);
-bool lane_has_room(const struct lane *ln, size_t bytes);
+/* Is it worth beginning to read for it? Usable, and less than half of its share
+ * is held, so that it does not flicker at the edge. On false the host hears room() later. */
+bool lane_wants(struct lane *ln);
 void lane_unreserve(struct lane *ln, size_t bytes);
-void lane_buried(struct lane *ln, struct reject *rj);
+void lane_buried(struct reject *rj);
+/* It never became durable and the pipeline closes: frees rj. */
+void lane_unbury(struct reject *rj);
 /* Submits nothing more. */
 void lane_stop(struct lane *ln);
 /* Nothing out, nothing on its way to the dead letters. */

@@ -12,9 +12,9 @@
 enum pos_kind {
 	POS_NONE,	  /* unknown */
 	POS_TRIM_HORIZON, /* the oldest record there is; first listing only */
-	POS_AT_START,	  /* AT the shard's StartingSequenceNumber: every later
-	                   * shard, since TRIM_HORIZON would step silently over a
-	                   * part that was trimmed unread */
+	POS_AT_START,	  /* AT seq, or if that is unset AT the shard's
+	                   * StartingSequenceNumber: every later shard, since TRIM_HORIZON
+	                   * would step silently over a part that was trimmed unread */
 	POS_LATEST,	  /* what comes after `since_us`. Not durable at the
 	                   * service: resumed AT_START, leaving out records made
 	                   * before since_us */
@@ -24,7 +24,7 @@ enum pos_kind {
 
 struct pos {
 	enum pos_kind kind;
-	struct seq seq;	  /* AFTER only */
+	struct seq seq;	  /* AFTER; AT_START if known */
 	int64_t since_us; /* LATEST: wall clock; also kept with AT_START when it
 	                   * came from a LATEST start; 0: no bound */
 };

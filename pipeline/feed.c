@@ -1,0 +1,925 @@
+/* pipeline/feed.c - one stream of a table after the other.
+ *
+ *   RESOLVING -> LISTING -> SUBSCRIBING -> RUNNING -> DRAINED -> (next stream) LISTING
+ *                                  any of them -> GAP -> (accepted) where it was
+ *
+ * A stream we have rows for is opened without asking which is the table's
+ * newest, so that one that was replaced while we were away is read to its end
+ * first. Runs (shards) are made here; who reads them is attach.c's.
+ */
+#include "pipeline/pipeline_priv.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+
+/* A finished shard that left the listing is remembered that long if it has no
+ * child: a late listing must not make it new (Flink keeps 48 h). */
+#define REMEMBER (48 * 3600 * USEC_SEC)
+/* DescribeStream must say so often in a row that there is no stream. */
+#define GONE_ANSWERS 3
+
+static void check_end(struct feed *fd);
+
+const char *
+feed_state_name(enum feed_state s)
+{
+	static const char *const names[] = {"resolving", "listing", "subscribing", "running",
+	    "drained", "gap", "failed", "stopped"};
+
+	return names[s];
+}
+
+void
+feed_set_state(struct feed *fd, enum feed_state to, const char *why)
+{
+	if (fd->state == to)
+		return;
+	log_debug("feed", fd->name, "%s -> %s (%s)", feed_state_name(fd->state),
+	    feed_state_name(to), why);
+	fd->state = to;
+	pipeline_check(fd->pl);
+}
+
+/* ---- rows ---- */
+
+static void
+row_write(struct keep_item *it, struct txn *t)
+{
+	struct feed *fd = CONTAINER_OF(it, struct feed, keep);
+	struct stream_row row = {
+	    .arn = fd->arn,
+	    .stream = fd->name,
+	    .table = fd->table,
+	    .first_seen_us = fd->first_seen_us,
+	    .ended = fd->row_ended,
+	};
+
+	txn_stream(t, &row);
+}
+
+static void
+subscriber_write(struct keep_item *it, struct txn *t)
+{
+	struct subscriber *sub = CONTAINER_OF(it, struct subscriber, keep);
+	struct subscription_row row = {
+	    .arn = sub->feed->arn,
+	    .sink = lane_name(sub->slot->lane),
+	    .begun_us = sub->begun_us,
+	};
+
+	txn_subscription(t, &row);
+}
+
+static void
+run_write(struct keep_item *it, struct txn *t)
+{
+	struct run *rn = CONTAINER_OF(it, struct run, keep);
+	struct shard_row row = {
+	    .arn = rn->feed->arn,
+	    .shard = rn->shard->id,
+	    .parent = rn->shard->parent_id,
+	    .start = rn->shard->start,
+	    .first_seen_us = rn->first_seen_us,
+	};
+
+	if (rn->forgetting)
+		txn_forget_shard(t, row.arn, row.shard);
+	else
+		txn_shard(t, &row);
+}
+
+static void
+track_write(struct keep_item *it, struct txn *t)
+{
+	struct track *tr = CONTAINER_OF(it, struct track, keep);
+	struct pipeline *pl = tr->run->feed->pl;
+	struct position_row row = {
+	    .arn = tr->run->feed->arn,
+	    .shard = tr->run->shard->id,
+	    .sink = lane_name(tr->sub->slot->lane),
+	    .pos = track_position(tr),
+	    .updated_us = loop_wall(pl->loop),
+	};
+
+	txn_position(t, &row);
+}
+
+static void
+track_durable(struct keep_item *it)
+{
+	struct track *t = CONTAINER_OF(it, struct track, keep);
+
+	if (t->state != TRACK_COMPLETE || t->keep.state != KEEP_CLEAN)
+		return;
+	t->kept_complete = true;
+	feed_run_changed(t->run, "COMPLETE is durable");
+}
+
+/* ---- runs ---- */
+
+static void
+run_free(struct run *rn)
+{
+	struct keeper *k = rn->feed->pl->keeper;
+
+	run_close_lines(rn);
+	for (size_t i = 0; i < rn->feed->sub_count; i++) {
+		struct track *t = &rn->tracks[i];
+
+		window_close(&t->window);
+		if (t->state == TRACK_READY)
+			track_set_state(t, TRACK_COMPLETE, "closed");
+		keeper_forget(k, &t->keep);
+	}
+	keeper_forget(k, &rn->keep);
+	rate_close(rn->calls);
+	rn->shard->user = NULL;
+	free(rn);
+}
+
+static void
+run_durable(struct keep_item *it)
+{
+	struct run *rn = CONTAINER_OF(it, struct run, keep);
+	struct shard *sh = rn->shard;
+	struct feed *fd = rn->feed;
+
+	if (!rn->forgetting || rn->keep.state != KEEP_CLEAN)
+		return;
+	run_free(rn);
+	lineage_forget(fd->lineage, sh);
+}
+
+static struct run *
+run_new(struct feed *fd, struct shard *sh)
+{
+	struct run *rn = mem_new(sizeof *rn + fd->sub_count * sizeof(struct track));
+
+	rn->feed = fd;
+	rn->shard = sh;
+	rn->origin = (struct origin){
+	    .stream = fd->name,
+	    .table = fd->table,
+	    .arn = fd->arn,
+	    .label = fd->label,
+	    .shard = sh->id,
+	    .schema = &fd->schema,
+	};
+	rn->keep.write = run_write;
+	rn->keep.durable = run_durable;
+	rn->first_seen_us = loop_wall(fd->pl->loop);
+	rn->line[0].run = rn->line[1].run = rn;
+	for (size_t i = 0; i < fd->sub_count; i++) {
+		struct track *t = &rn->tracks[i];
+
+		t->run = rn;
+		t->sub = &fd->subs[i];
+		window_init(&t->window, t->sub->slot->lane, &rn->origin);
+		t->keep.write = track_write;
+		t->keep.durable = track_durable;
+	}
+	sh->user = rn;
+	return rn;
+}
+
+static bool
+all_tracks(const struct run *rn, enum track_state s)
+{
+	for (size_t i = 0; i < rn->feed->sub_count; i++)
+		if (rn->tracks[i].state != s)
+			return false;
+	return true;
+}
+
+static bool
+any_track(const struct run *rn, enum track_state s)
+{
+	for (size_t i = 0; i < rn->feed->sub_count; i++)
+		if (rn->tracks[i].state == s)
+			return true;
+	return false;
+}
+
+static void
+forget_if_over(struct run *rn)
+{
+	struct feed *fd = rn->feed;
+
+	if (!rn->unlisted || rn->forgetting)
+		return;
+	for (size_t i = 0; i < fd->sub_count; i++)
+		if (!rn->tracks[i].kept_complete)
+			return;
+	if (rn->shard->children == NULL && !lineage_disabled(fd->lineage) &&
+	    loop_wall(fd->pl->loop) - rn->first_seen_us < REMEMBER)
+		return;
+	rn->forgetting = true;
+	keeper_mark(fd->pl->keeper, &rn->keep, false);
+}
+
+void
+feed_run_changed(struct run *rn, const char *why)
+{
+	struct shard *sh = rn->shard;
+	enum shard_state to = SHARD_READING;
+
+	if (any_track(rn, TRACK_NEW))
+		return;
+	if (all_tracks(rn, TRACK_COMPLETE))
+		to = SHARD_COMPLETE;
+	else if (any_track(rn, TRACK_GAP))
+		to = SHARD_GAP;
+	else if (rn->ended)
+		to = SHARD_DRAINING;
+	else if (all_tracks(rn, TRACK_WAITING))
+		to = SHARD_WAITING_PARENT;
+	shard_set_state(sh, to, why);
+	if (to != SHARD_COMPLETE)
+		return;
+	forget_if_over(rn);
+	check_end(rn->feed);
+}
+
+/* ---- where a sink begins ---- */
+
+static struct pos
+first_position(const struct feed *fd, const struct shard *sh, const struct subscriber *sub)
+{
+	struct pos at = {.kind = POS_TRIM_HORIZON};
+	bool parent_done = sh->parent == NULL;
+
+	if (fd->conf->start == FEED_LATEST && !fd->successor) {
+		if (sh->closed)
+			return (struct pos){.kind = POS_COMPLETE};
+		parent_done = parent_done || sh->parent->closed;
+		at.kind = parent_done ? POS_LATEST : POS_AT_START;
+		/* The service floors creation times to the second, DynamoDB Local
+		 * to the minute; rather a record too many than one too few. */
+		at.since_us = sub->begun_us - sub->begun_us % (60 * USEC_SEC) - USEC_SEC;
+		return at;
+	}
+	/* A listed parent still has its records, so its child has all of its own:
+	 * if they are gone by the time we get there, that is a gap. */
+	if (!parent_done)
+		at.kind = POS_AT_START;
+	return at;
+}
+
+/* Positions are given in no particular order: a child may have been looked at
+ * before its parent. */
+static void
+wake_waiting(struct run *rn)
+{
+	struct shard *parent = rn->shard->parent;
+	struct run *up = parent != NULL ? parent->user : NULL;
+
+	for (size_t i = 0; i < rn->feed->sub_count; i++)
+		if (rn->tracks[i].state == TRACK_WAITING &&
+		    (up == NULL || up->tracks[i].state == TRACK_COMPLETE))
+			track_set_state(&rn->tracks[i], TRACK_READY, "its parent is finished");
+}
+
+static void
+enter_running(struct feed *fd)
+{
+	feed_set_state(fd, FEED_RUNNING, "positions are durable");
+	for (struct shard *sh = lineage_first(fd->lineage); sh != NULL; sh = sh->next)
+		if (sh->user != NULL)
+			wake_waiting(sh->user);
+	for (struct shard *sh = lineage_first(fd->lineage); sh != NULL; sh = sh->next)
+		if (sh->user != NULL)
+			run_assign(sh->user);
+	check_end(fd);
+}
+
+static void
+subscriber_durable(struct keep_item *it)
+{
+	struct subscriber *sub = CONTAINER_OF(it, struct subscriber, keep);
+	struct feed *fd = sub->feed;
+
+	if (--fd->rows_pending == 0 && fd->state == FEED_SUBSCRIBING)
+		enter_running(fd);
+}
+
+static void
+subscribe_shards(struct feed *fd, size_t i)
+{
+	struct keeper *k = fd->pl->keeper;
+
+	for (struct shard *sh = lineage_first(fd->lineage); sh != NULL; sh = sh->next) {
+		struct run *rn = sh->user;
+		struct pos at;
+
+		if (rn == NULL || rn->tracks[i].state != TRACK_NEW)
+			continue;
+		at = first_position(fd, sh, &fd->subs[i]);
+		track_begin(&rn->tracks[i], &at);
+		keeper_mark(k, &rn->keep, true);
+		keeper_mark(k, &rn->tracks[i].keep, true);
+	}
+}
+
+/* The first complete listing: sinks that are new to the stream begin, by
+ * `start`. Nothing is read for them before that is durable, or a crash would
+ * begin them a second time, later. */
+static void
+subscribe(struct feed *fd)
+{
+	struct keeper *k = fd->pl->keeper;
+
+	feed_set_state(fd, FEED_SUBSCRIBING, "listed");
+	keeper_mark(k, &fd->keep, true);
+	for (size_t i = 0; i < fd->sub_count; i++) {
+		struct subscriber *sub = &fd->subs[i];
+
+		if (sub->subscribed)
+			continue;
+		sub->subscribed = true;
+		sub->begun_us = loop_wall(fd->pl->loop);
+		fd->rows_pending++;
+		subscribe_shards(fd, i);
+		keeper_mark(k, &sub->keep, true);
+		log_info("feed", fd->name, "sink %s begins at %s", lane_name(sub->slot->lane),
+		    fd->conf->start == FEED_LATEST && !fd->successor ? "latest" : "trim-horizon");
+	}
+	for (struct shard *sh = lineage_first(fd->lineage); sh != NULL; sh = sh->next)
+		if (sh->user != NULL)
+			feed_run_changed(sh->user, "subscribed");
+	if (fd->rows_pending == 0)
+		enter_running(fd);
+}
+
+/* ---- what lineage says ---- */
+
+static void
+on_found(void *ctx, struct shard *sh)
+{
+	struct feed *fd = ctx;
+	struct run *rn = run_new(fd, sh);
+	struct pos at = {.kind = POS_AT_START};
+
+	keeper_mark(fd->pl->keeper, &rn->keep, false);
+	for (size_t i = 0; i < fd->sub_count; i++) {
+		if (!fd->subs[i].subscribed)
+			continue;
+		if (sh->birth == SHARD_ORPHAN) {
+			rn->tracks[i].base = at;
+			track_gap(&rn->tracks[i], GAP_ORPHAN, sh->parent_id);
+		} else {
+			track_begin(&rn->tracks[i], &at);
+		}
+	}
+	run_assign(rn);
+	feed_run_changed(rn, "found");
+}
+
+static void
+take_schema(struct feed *fd, const struct api_stream *info)
+{
+	if (fd->schema.names[0] == NULL && info->key.hash[0] != '\0') {
+		fd->schema.names[0] = mem_strdup(info->key.hash);
+		if (info->key.range[0] != '\0')
+			fd->schema.names[1] = mem_strdup(info->key.range);
+	}
+	if (fd->view == info->view)
+		return;
+	fd->view = info->view;
+	if (info->view == VIEW_KEYS_ONLY)
+		log_warn("feed", fd->name,
+		    "the stream's view type is KEYS_ONLY: records carry no images, only keys");
+	else if (info->view == VIEW_NEW_IMAGE)
+		log_warn("feed", fd->name,
+		    "the stream's view type is NEW_IMAGE: records carry no old image, so changed "
+		    "attributes are not known and deletes have only their key");
+	else if (info->view == VIEW_OLD_IMAGE)
+		log_warn("feed", fd->name,
+		    "the stream's view type is OLD_IMAGE: records carry no new image, so inserts "
+		    "and updates do not show what was written");
+}
+
+static void
+retry_gone(struct run *rn)
+{
+	if (!rn->gone_pending || !rn->shard->listed)
+		return;
+	rn->gone_pending = false;
+	for (size_t i = 0; i < rn->feed->sub_count; i++)
+		if (rn->tracks[i].state == TRACK_LOST && rn->tracks[i].loss == READER_GONE)
+			track_make_ready(&rn->tracks[i], "it is listed all the same");
+}
+
+static void
+on_listed(void *ctx, bool first, const struct api_stream *info)
+{
+	struct feed *fd = ctx;
+
+	(void)first;
+	fd->not_found = 0;
+	fd->trouble[0] = '\0';
+	take_schema(fd, info);
+	if (fd->state == FEED_LISTING) {
+		subscribe(fd);
+		return;
+	}
+	if (fd->state != FEED_RUNNING)
+		return;
+	for (struct shard *sh = lineage_first(fd->lineage); sh != NULL; sh = sh->next) {
+		struct run *rn = sh->user;
+
+		if (rn == NULL)
+			continue;
+		retry_gone(rn);
+		if (sh->closed)
+			for (size_t i = 0; i < 2; i++)
+				if (rn->line[i].reader != NULL)
+					reader_set_closed(rn->line[i].reader);
+		forget_if_over(rn);
+	}
+	check_end(fd);
+}
+
+static void
+on_unlisted(void *ctx, struct shard *sh)
+{
+	struct feed *fd = ctx;
+	struct run *rn = sh->user;
+
+	if (rn == NULL)
+		return;
+	rn->unlisted = true;
+	rn->gone_pending = false;
+	for (size_t i = 0; i < fd->sub_count; i++)
+		if (rn->tracks[i].state == TRACK_LOST &&
+		    frontier_empty(&rn->tracks[i].window.frontier))
+			track_settle_lost(&rn->tracks[i]);
+	forget_if_over(rn);
+}
+
+static void
+note_trouble(struct feed *fd, const struct api_result *rs)
+{
+	struct pipeline *pl = fd->pl;
+	bool listed = fd->lineage != NULL && lineage_listed_once(fd->lineage);
+
+	fd->call_errors++;
+	(void)snprintf(fd->trouble, sizeof fd->trouble, "%.255s", rs->err.text);
+	log_warn("feed", fd->name, "%s", rs->err.text);
+	if (pl->host.trouble != NULL)
+		pl->host.trouble(pl->host.ctx, fd->name, listed, &rs->err);
+}
+
+static void
+stream_is_gone(struct feed *fd)
+{
+	for (size_t i = 0; i < fd->sub_count; i++) {
+		bool all = true;
+
+		for (struct shard *sh = lineage_first(fd->lineage); sh != NULL; sh = sh->next)
+			if (sh->user != NULL &&
+			    ((struct run *)sh->user)->tracks[i].state != TRACK_COMPLETE)
+				all = false;
+		if (!all && fd->subs[i].subscribed)
+			feed_gap(fd, &fd->subs[i], GAP_SHARD_GONE);
+	}
+	if (fd->state == FEED_GAP)
+		return;
+	feed_set_state(fd, FEED_DRAINED, "the stream is gone");
+	loop_timer_arm(fd->timer, 0);
+}
+
+static void
+on_trouble(void *ctx, const struct api_result *rs)
+{
+	struct feed *fd = ctx;
+
+	note_trouble(fd, rs);
+	if (rs->code != API_NOT_FOUND) {
+		fd->not_found = 0;
+		return;
+	}
+	if (fd->fresh && fd->state == FEED_LISTING) {
+		feed_set_state(fd, FEED_FAILED, "no such stream");
+		pipeline_fail(fd->pl, PIPELINE_CONFIG, &rs->err);
+		return;
+	}
+	if (++fd->not_found >= GONE_ANSWERS &&
+	    (fd->state == FEED_RUNNING || fd->state == FEED_LISTING))
+		stream_is_gone(fd);
+}
+
+/* ---- opening a stream ---- */
+
+struct known {
+	struct lineage_known *v;
+	size_t n, cap;
+	struct feed *fd;
+};
+
+static bool
+complete_for_all(const struct feed *fd, const char *shard)
+{
+	for (size_t i = 0; i < fd->sub_count; i++) {
+		const struct position_row *row = loaded_position(
+		    fd->pl->loaded, fd->arn, shard, lane_name(fd->subs[i].slot->lane));
+
+		if (row == NULL || row->pos.kind != POS_COMPLETE)
+			return false;
+	}
+	return true;
+}
+
+static void
+know_shard(void *arg, const struct shard_row *r)
+{
+	struct known *kn = arg;
+
+	if (kn->n == kn->cap) {
+		kn->cap = kn->cap != 0 ? kn->cap * 2 : 64;
+		kn->v = mem_grow(kn->v, kn->cap, sizeof *kn->v);
+	}
+	kn->v[kn->n++] = (struct lineage_known){
+	    .id = r->shard,
+	    .parent = r->parent,
+	    .start = r->start,
+	    .complete = complete_for_all(kn->fd, r->shard),
+	};
+}
+
+static void
+begin_known(struct feed *fd)
+{
+	for (struct shard *sh = lineage_first(fd->lineage); sh != NULL; sh = sh->next) {
+		struct run *rn = run_new(fd, sh);
+
+		for (size_t i = 0; i < fd->sub_count; i++) {
+			const char *sink = lane_name(fd->subs[i].slot->lane);
+			const struct position_row *row =
+			    loaded_position(fd->pl->loaded, fd->arn, sh->id, sink);
+			struct pos at = {.kind = POS_AT_START};
+
+			if (row != NULL)
+				at = row->pos;
+			/* LATEST is not durable at the service. */
+			if (at.kind == POS_LATEST)
+				at.kind = POS_AT_START;
+			if (fd->subs[i].subscribed)
+				track_begin(&rn->tracks[i], &at);
+		}
+		feed_run_changed(rn, "known");
+	}
+}
+
+/* "orders" of "orders", of the table's ARN and of its stream's ARN. */
+static char *
+table_name(const char *text)
+{
+	const char *p = strncmp(text, "arn:", 4) == 0 ? strstr(text, ":table/") : NULL;
+	const char *end;
+
+	if (p == NULL)
+		return mem_strdup(text);
+	p += strlen(":table/");
+	end = strchr(p, '/');
+	return mem_slicedup((struct slice){p, end != NULL ? (size_t)(end - p) : strlen(p)});
+}
+
+static void
+open_stream(struct feed *fd, const char *arn)
+{
+	char *own = mem_strdup(arn); /* arn may be fd->arn */
+	struct lineage_host host = {
+	    .ctx = fd,
+	    .found = on_found,
+	    .listed = on_listed,
+	    .unlisted = on_unlisted,
+	    .trouble = on_trouble,
+	};
+	struct lineage_conf conf = {.list_interval_us = fd->conf->list_interval_us};
+	struct known kn = {.fd = fd};
+	const char *slash;
+
+	free(fd->arn);
+	fd->arn = own;
+	free(fd->table);
+	fd->table = table_name(own);
+	slash = strrchr(fd->arn, '/');
+	fd->label = slash != NULL ? fd->arn + (slash + 1 - fd->arn) : fd->arn;
+	fd->first_seen_us = loop_wall(fd->pl->loop);
+	fd->row_ended = false;
+	fd->not_found = 0;
+	fd->fresh = true;
+	for (size_t i = 0; i < fd->sub_count; i++) {
+		const struct subscription_row *row =
+		    loaded_subscription(fd->pl->loaded, fd->arn, lane_name(fd->subs[i].slot->lane));
+
+		fd->subs[i].subscribed = row != NULL;
+		fd->subs[i].begun_us = row != NULL ? row->begun_us : 0;
+		fd->fresh = fd->fresh && row == NULL;
+	}
+	loaded_each_shard(fd->pl->loaded, fd->arn, know_shard, &kn);
+	fd->lineage = lineage_new(
+	    fd->pl->loop, fd->api, fd->pl->describe, &conf, fd->arn, fd->fresh, kn.v, kn.n, &host);
+	free(kn.v);
+	begin_known(fd);
+	log_info("feed", fd->name, "opening stream label=%s known-shards=%zu", fd->label, kn.n);
+	feed_set_state(fd, FEED_LISTING, "stream known");
+	lineage_start(fd->lineage);
+}
+
+static void
+close_stream(struct feed *fd)
+{
+	struct shard *sh;
+
+	if (fd->lineage == NULL)
+		return;
+	for (sh = lineage_first(fd->lineage); sh != NULL; sh = sh->next)
+		if (sh->user != NULL)
+			run_free(sh->user);
+	lineage_close(fd->lineage);
+	fd->lineage = NULL;
+	feed_gaps_close(fd);
+	for (size_t i = 0; i < fd->sub_count; i++)
+		keeper_forget(fd->pl->keeper, &fd->subs[i].keep);
+	fd->rows_pending = 0;
+	keeper_forget(fd->pl->keeper, &fd->keep);
+	for (size_t i = 0; i < 2; i++) {
+		free(fd->schema.names[i]);
+		fd->schema.names[i] = NULL;
+	}
+}
+
+/* ---- the end of a stream, and the next ---- */
+
+static void
+check_end(struct feed *fd)
+{
+	if (fd->state != FEED_RUNNING || !lineage_listed_once(fd->lineage) ||
+	    !lineage_disabled(fd->lineage))
+		return;
+	for (struct shard *sh = lineage_first(fd->lineage); sh != NULL; sh = sh->next)
+		if (sh->state != SHARD_COMPLETE)
+			return;
+	log_info(
+	    "feed", fd->name, "the stream is disabled and read to its end label=%s", fd->label);
+	feed_set_state(fd, FEED_DRAINED, "disabled and fully read");
+	loop_timer_arm(fd->timer, 0);
+}
+
+/* The next transaction says that the old stream is over; the new one is opened
+ * when that is durable. */
+static void
+row_durable(struct keep_item *it)
+{
+	struct feed *fd = CONTAINER_OF(it, struct feed, keep);
+	char *next = fd->latest;
+
+	if (!fd->row_ended || fd->keep.state != KEEP_CLEAN || next == NULL || fd->open_gaps != 0)
+		return;
+	fd->latest = NULL;
+	close_stream(fd);
+	fd->successor = true;
+	open_stream(fd, next);
+	free(next);
+}
+
+/* Is nothing of the old stream held by a lane any more? */
+static bool
+delivered(const struct feed *fd)
+{
+	for (struct shard *sh = lineage_first(fd->lineage); sh != NULL; sh = sh->next) {
+		const struct run *rn = sh->user;
+
+		for (size_t i = 0; rn != NULL && i < fd->sub_count; i++)
+			if (!frontier_empty(&rn->tracks[i].window.frontier))
+				return false;
+	}
+	return true;
+}
+
+static bool
+replaced_noted(const struct feed *fd)
+{
+	for (const struct gap_item *gi = fd->gaps; gi != NULL; gi = gi->next)
+		if (gi->gap.reason == GAP_STREAM_REPLACED)
+			return true;
+	return false;
+}
+
+static void
+follow(struct feed *fd, const char *latest)
+{
+	free(fd->latest);
+	fd->latest = mem_strdup(latest);
+	/* What was written between the two streams is in neither. */
+	if (!replaced_noted(fd))
+		for (size_t i = 0; i < fd->sub_count; i++)
+			feed_gap(fd, &fd->subs[i], GAP_STREAM_REPLACED);
+	if (fd->open_gaps != 0)
+		return;
+	fd->row_ended = true;
+	keeper_mark(fd->pl->keeper, &fd->keep, true);
+}
+
+static void
+resolved(struct feed *fd, const struct api_table *tb)
+{
+	struct err e;
+
+	fd->trouble[0] = '\0';
+	backoff_reset(&fd->backoff);
+	if (fd->arn != NULL) {
+		if (!delivered(fd))
+			loop_timer_arm(fd->timer, USEC_SEC);
+		else if (tb->latest_stream[0] != '\0' && strcmp(tb->latest_stream, fd->arn) != 0)
+			follow(fd, tb->latest_stream);
+		else
+			loop_timer_arm(fd->timer, 60 * USEC_SEC);
+		return;
+	}
+	if (tb->latest_stream[0] != '\0') {
+		open_stream(fd, tb->latest_stream);
+		return;
+	}
+	(void)err_set(&e, ERR_NOT_FOUND,
+	    "stream %s: table %.200s has no stream; enable one: aws dynamodb update-table "
+	    "--table-name %.200s --stream-specification "
+	    "StreamEnabled=true,StreamViewType=NEW_AND_OLD_IMAGES",
+	    fd->name, tb->table, tb->table);
+	feed_set_state(fd, FEED_FAILED, "no stream");
+	pipeline_fail(fd->pl, PIPELINE_CONFIG, &e);
+}
+
+static void
+on_table(void *arg, const struct api_result *rs, const struct api_table *tb)
+{
+	struct feed *fd = arg;
+
+	fd->call = NULL;
+	if (rs->code == API_OK) {
+		resolved(fd, tb);
+		return;
+	}
+	note_trouble(fd, rs);
+	if (fd->arn == NULL && (rs->code == API_NOT_FOUND || rs->code == API_VALIDATION)) {
+		feed_set_state(fd, FEED_FAILED, "no such table");
+		pipeline_fail(fd->pl, PIPELINE_CONFIG, &rs->err);
+		return;
+	}
+	loop_timer_arm(
+	    fd->timer, fd->arn != NULL ? 60 * USEC_SEC : backoff_next(&fd->backoff, fd->pl->loop));
+}
+
+static void
+resolve(void *arg)
+{
+	struct feed *fd = arg;
+
+	if (fd->call != NULL || fd->conf->table == NULL ||
+	    (fd->state != FEED_RESOLVING && fd->state != FEED_DRAINED))
+		return;
+	fd->call = api_describe_table(fd->api, fd->conf->table, on_table, fd);
+}
+
+void
+feed_resume(struct feed *fd)
+{
+	if (fd->lineage == NULL) {
+		open_stream(fd, fd->arn);
+		return;
+	}
+	if (fd->latest != NULL) {
+		feed_set_state(fd, FEED_DRAINED, "the gap between two streams is accepted");
+		fd->row_ended = true;
+		keeper_mark(fd->pl->keeper, &fd->keep, true);
+		return;
+	}
+	if (fd->not_found >= GONE_ANSWERS) {
+		feed_set_state(fd, FEED_DRAINED, "the stream is gone");
+		loop_timer_arm(fd->timer, 0);
+		return;
+	}
+	for (size_t i = 0; i < fd->sub_count; i++)
+		if (!fd->subs[i].subscribed || !lineage_listed_once(fd->lineage)) {
+			feed_set_state(fd, FEED_LISTING, "gaps are accepted");
+			lineage_refresh(fd->lineage);
+			return;
+		}
+	enter_running(fd);
+}
+
+/* ---- from outside ---- */
+
+static void
+load_gap(void *arg, const struct gap *g)
+{
+	feed_gap_loaded(arg, g);
+}
+
+void
+feed_start(struct feed *fd)
+{
+	const struct stream_row *row = loaded_stream(fd->pl->loaded, fd->name, fd->table);
+	const char *arn = fd->conf->arn;
+
+	if (arn == NULL && row != NULL)
+		arn = row->arn;
+	if (arn == NULL) {
+		loop_timer_arm(fd->timer, 0);
+		return;
+	}
+	fd->arn = mem_strdup(arn);
+	loaded_each_gap(fd->pl->loaded, fd->arn, load_gap, fd);
+	if (fd->open_gaps != 0) {
+		feed_set_state(fd, FEED_GAP, "open gaps in the store");
+		return;
+	}
+	open_stream(fd, fd->arn);
+}
+
+void
+feed_stop(struct feed *fd)
+{
+	if (fd->call != NULL)
+		api_cancel(fd->call);
+	fd->call = NULL;
+	loop_timer_disarm(fd->timer);
+	if (fd->state != FEED_GAP && fd->state != FEED_FAILED)
+		feed_set_state(fd, FEED_STOPPED, "drain");
+	if (fd->lineage == NULL)
+		return;
+	for (struct shard *sh = lineage_first(fd->lineage); sh != NULL; sh = sh->next)
+		if (sh->user != NULL)
+			run_close_lines(sh->user);
+}
+
+bool
+feed_idle(const struct feed *fd)
+{
+	if (fd->state == FEED_DRAINED)
+		return true;
+	if (fd->state != FEED_RUNNING || !lineage_listed_once(fd->lineage))
+		return false;
+	for (struct shard *sh = lineage_first(fd->lineage); sh != NULL; sh = sh->next) {
+		const struct run *rn = sh->user;
+
+		for (size_t i = 0; rn != NULL && i < fd->sub_count; i++) {
+			const struct track *t = &rn->tracks[i];
+
+			if (t->state == TRACK_COMPLETE)
+				continue;
+			if (t->state != TRACK_FED || !frontier_empty(&t->window.frontier) ||
+			    reader_caught_up_at(t->line->reader) == 0)
+				return false;
+		}
+	}
+	return true;
+}
+
+struct feed *
+feed_new(struct pipeline *pl, const char *name, struct api *api, const struct feed_conf *conf,
+    struct slot *const *slots, size_t count)
+{
+	struct feed *fd = mem_new(sizeof *fd);
+
+	fd->pl = pl;
+	fd->name = name;
+	fd->api = api;
+	fd->conf = conf;
+	fd->reader_conf =
+	    (struct reader_conf){.idle_us = conf->idle_us, .limit = (unsigned)conf->page_limit};
+	fd->table = table_name(conf->table != NULL ? conf->table : conf->arn);
+	fd->subs = mem_array(count, sizeof *fd->subs);
+	fd->sub_count = count;
+	for (size_t i = 0; i < count; i++) {
+		fd->subs[i].feed = fd;
+		fd->subs[i].slot = slots[i];
+		fd->subs[i].keep.write = subscriber_write;
+		fd->subs[i].keep.durable = subscriber_durable;
+	}
+	fd->keep.write = row_write;
+	fd->keep.durable = row_durable;
+	/* 500 ms to 30 s: a table that cannot be described yet is no hurry. */
+	fd->backoff = (struct backoff){.base_us = 500 * USEC_MS, .cap_us = 30 * USEC_SEC};
+	fd->timer = loop_timer_new(pl->loop, resolve, fd);
+	return fd;
+}
+
+void
+feed_close(struct feed *fd)
+{
+	if (fd->call != NULL)
+		api_cancel(fd->call);
+	close_stream(fd);
+	feed_gaps_close(fd);
+	loop_timer_close(fd->timer);
+	free(fd->subs);
+	free(fd->latest);
+	free(fd->table);
+	free(fd->arn);
+	free(fd);
+}

@@ -1,0 +1,410 @@
+/* pipeline/pipeline.c - see pipeline.h: owns feeds, lanes and the keeper, and
+ * knows when it is over.
+ */
+#include "pipeline/pipeline_priv.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+
+/* DescribeStream: the service allows 10 a second; we stay under 5 (design.md 5 rule 6). */
+#define DESCRIBE_PER_SECOND 4
+/* How often a drain looks whether everything has been reported. */
+#define DRAIN_LOOK (2 * USEC_MS)
+/* Readers woken at once when there is room again. */
+#define KICK_MOST 16
+
+static struct track *
+track_of_window(struct window *w)
+{
+	return CONTAINER_OF(w, struct track, window);
+}
+
+/* ---- what lanes say ---- */
+
+static void
+on_moved(void *ctx, struct window *w)
+{
+	(void)ctx;
+	track_moved(track_of_window(w));
+}
+
+static void
+on_room(void *ctx, struct lane *ln)
+{
+	struct slot *sl = ctx;
+
+	(void)ln;
+	parked_kick(sl->pl, KICK_MOST);
+	slot_offer(sl);
+}
+
+static void
+each_track(struct slot *sl, void (*fn)(struct track *t))
+{
+	for (struct feed *fd = sl->pl->feeds; fd != NULL; fd = fd->next) {
+		size_t i;
+
+		for (i = 0; i < fd->sub_count && fd->subs[i].slot != sl; i++)
+			continue;
+		if (i == fd->sub_count || fd->lineage == NULL)
+			continue;
+		for (struct shard *sh = lineage_first(fd->lineage); sh != NULL; sh = sh->next)
+			if (sh->user != NULL)
+				fn(&((struct run *)sh->user)->tracks[i]);
+	}
+}
+
+static void
+on_dropped(void *ctx, struct lane *ln)
+{
+	struct slot *sl = ctx;
+
+	each_track(sl, track_dropped);
+	if (lane_state_get(ln) == LANE_HALTED)
+		pipeline_check(sl->pl);
+}
+
+static void
+on_bury(void *ctx, struct lane *ln, struct reject *rj)
+{
+	struct slot *sl = ctx;
+	struct pipeline *pl = sl->pl;
+
+	(void)ln;
+	rj->next = pl->burying;
+	pl->burying = rj;
+	keeper_mark(pl->keeper, &pl->bury_keep, true);
+}
+
+static void
+bury_write(struct keep_item *it, struct txn *t)
+{
+	struct pipeline *pl = CONTAINER_OF(it, struct pipeline, bury_keep);
+
+	while (pl->burying != NULL) {
+		struct reject *rj = pl->burying;
+
+		pl->burying = rj->next;
+		rj->next = pl->burying_now;
+		pl->burying_now = rj;
+	}
+	for (struct reject *rj = pl->burying_now; rj != NULL; rj = rj->next) {
+		struct dead_letter d = {
+		    .arn = rj->origin->arn,
+		    .shard = rj->origin->shard,
+		    .sink = lane_name(rj->lane),
+		    .stream = rj->origin->stream,
+		    .seq = rj->rec->seq,
+		    .event_id = rj->rec->event_id,
+		    .record = rj->rec->raw,
+		    .reason = rj->reason,
+		    .attempts = rj->attempts,
+		    .first_us = rj->first_us,
+		    .last_us = rj->last_us,
+		};
+
+		txn_dead_letter(t, &d);
+	}
+}
+
+static void
+bury_durable(struct keep_item *it)
+{
+	struct pipeline *pl = CONTAINER_OF(it, struct pipeline, bury_keep);
+
+	while (pl->burying_now != NULL) {
+		struct reject *rj = pl->burying_now;
+
+		pl->burying_now = rj->next;
+		pl->dead_letters++;
+		lane_buried(rj);
+	}
+}
+
+static void
+unbury(struct reject **list)
+{
+	while (*list != NULL) {
+		struct reject *rj = *list;
+
+		*list = rj->next;
+		lane_unbury(rj);
+	}
+}
+
+/* ---- is it over? ---- */
+
+static void
+tell_ended(struct pipeline *pl)
+{
+	struct err none = {.code = ERR_NONE};
+
+	if (pl->ended)
+		return;
+	pl->ended = true;
+	pl->host.ended(
+	    pl->host.ctx, pl->end_how, pl->end_why.code != ERR_NONE ? &pl->end_why : &none);
+}
+
+static void
+on_flushed(void *arg)
+{
+	tell_ended(arg);
+}
+
+static void
+drain_look(struct pipeline *pl)
+{
+	for (struct slot *sl = pl->slots; sl != NULL; sl = sl->next)
+		if (!lane_quiet(sl->lane)) {
+			loop_timer_arm(pl->check, DRAIN_LOOK);
+			return;
+		}
+	keeper_flush(pl->keeper, on_flushed, pl);
+}
+
+static void
+begin_drain(struct pipeline *pl, enum pipeline_end how)
+{
+	if (pl->draining)
+		return;
+	pl->draining = true;
+	pl->end_how = how;
+	for (struct feed *fd = pl->feeds; fd != NULL; fd = fd->next)
+		feed_stop(fd);
+	for (struct slot *sl = pl->slots; sl != NULL; sl = sl->next)
+		lane_stop(sl->lane);
+	loop_timer_arm(pl->check, 0);
+}
+
+static bool
+feed_stuck(const struct feed *fd)
+{
+	if (fd->state == FEED_GAP || fd->state == FEED_FAILED)
+		return true;
+	for (size_t i = 0; i < fd->sub_count; i++)
+		if (lane_state_get(fd->subs[i].slot->lane) != LANE_HALTED)
+			return false;
+	return true;
+}
+
+static void
+on_check(void *arg)
+{
+	struct pipeline *pl = arg;
+	bool gaps_only = true;
+
+	if (pl->draining) {
+		drain_look(pl);
+		return;
+	}
+	if (!pl->started || pl->feeds == NULL)
+		return;
+	for (struct feed *fd = pl->feeds; fd != NULL; fd = fd->next) {
+		if (!feed_stuck(fd))
+			return;
+		gaps_only = gaps_only && fd->state == FEED_GAP;
+	}
+	if (pl->end_why.code == ERR_NONE)
+		(void)err_set(&pl->end_why, ERR_REFUSED, "%s",
+		    gaps_only
+			? "every stream is stopped by a gap; see `slipring gaps list`"
+			: "nothing is left running: sinks or streams have stopped, see above");
+	begin_drain(pl, gaps_only ? PIPELINE_GAP : PIPELINE_HALTED);
+}
+
+void
+pipeline_check(struct pipeline *pl)
+{
+	if (!pl->draining)
+		loop_timer_arm(pl->check, 0);
+}
+
+void
+pipeline_fail(struct pipeline *pl, enum pipeline_end how, const struct err *why)
+{
+	if (pl->draining)
+		return;
+	pl->end_why = *why;
+	begin_drain(pl, how);
+}
+
+void
+pipeline_drain(struct pipeline *pl)
+{
+	begin_drain(pl, PIPELINE_DRAINED);
+}
+
+static void
+on_tick(void *arg)
+{
+	struct pipeline *pl = arg;
+
+	parked_kick(pl, KICK_MOST);
+	if (pl->parked != NULL)
+		loop_timer_arm(pl->tick, USEC_SEC);
+}
+
+/* ---- making and closing ---- */
+
+int
+pipeline_new(struct pipeline **out, struct loop *lp, struct store *store,
+    const struct pipeline_conf *conf, const struct pipeline_host *host, struct err *e)
+{
+	struct pipeline *pl;
+
+	if (conf->memory_budget < (1 << 20))
+		return err_set(e, ERR_CONFIG, "memory.budget: at least 1MiB is needed");
+	pl = mem_new(sizeof *pl);
+	pl->loop = lp;
+	pl->store = store;
+	pl->conf = *conf;
+	pl->host = *host;
+	pl->keeper = keeper_new(lp, store, conf->checkpoint_interval_us);
+	pl->describe = rate_new(lp, DESCRIBE_PER_SECOND, 1);
+	pl->loaded = loaded_new();
+	pl->parked_tail = &pl->parked;
+	pl->tick = loop_timer_new(lp, on_tick, pl);
+	pl->check = loop_timer_new(lp, on_check, pl);
+	pl->bury_keep.write = bury_write;
+	pl->bury_keep.durable = bury_durable;
+	*out = pl;
+	return 0;
+}
+
+static struct slot *
+slot_find(struct pipeline *pl, const char *name)
+{
+	for (struct slot *sl = pl->slots; sl != NULL; sl = sl->next)
+		if (strcmp(lane_name(sl->lane), name) == 0)
+			return sl;
+	return NULL;
+}
+
+int
+pipeline_add_sink(struct pipeline *pl, const char *name, const struct sink_ops *ops,
+    const void *sink_conf, const struct lane_conf *conf, struct err *e)
+{
+	struct slot *sl = mem_new(sizeof *sl), **at = &pl->slots;
+	struct lane_host host = {
+	    .ctx = sl, .moved = on_moved, .room = on_room, .dropped = on_dropped, .bury = on_bury};
+
+	sl->pl = pl;
+	if (lane_new(&sl->lane, pl->loop, name, ops, sink_conf, conf, &host, e) != 0) {
+		free(sl);
+		return err_prefix(e, "sink %s", name);
+	}
+	while (*at != NULL)
+		at = &(*at)->next;
+	*at = sl;
+	pl->slot_count++;
+	for (sl = pl->slots; sl != NULL; sl = sl->next)
+		lane_set_share(sl->lane, pl->conf.memory_budget / (int64_t)pl->slot_count);
+	return 0;
+}
+
+int
+pipeline_add_stream(struct pipeline *pl, const char *name, struct api *api,
+    const struct feed_conf *conf, const char *const *sinks, size_t sink_count, struct err *e)
+{
+	struct slot **slots = mem_array(sink_count, sizeof(struct slot *));
+	struct feed **at = &pl->feeds;
+
+	for (size_t i = 0; i < sink_count; i++) {
+		slots[i] = slot_find(pl, sinks[i]);
+		if (slots[i] == NULL) {
+			free(slots);
+			return err_set(
+			    e, ERR_CONFIG, "stream %s: no sink is named \"%s\"", name, sinks[i]);
+		}
+	}
+	while (*at != NULL)
+		at = &(*at)->next;
+	*at = feed_new(pl, name, api, conf, slots, sink_count);
+	free(slots);
+	return 0;
+}
+
+int
+pipeline_start(struct pipeline *pl, struct err *e)
+{
+	if (loaded_read(pl->loaded, pl->store, e) != 0)
+		return -1;
+	pl->last_gap_id = loaded_last_gap(pl->loaded);
+	pl->dead_letters = loaded_dead_letters(pl->loaded);
+	pl->started = true;
+	for (struct feed *fd = pl->feeds; fd != NULL; fd = fd->next)
+		feed_start(fd);
+	return 0;
+}
+
+void
+pipeline_close(struct pipeline *pl)
+{
+	if (pl == NULL)
+		return;
+	pl->draining = true;
+	for (struct feed *fd = pl->feeds; fd != NULL; fd = fd->next)
+		feed_stop(fd);
+	for (struct slot *sl = pl->slots; sl != NULL; sl = sl->next)
+		lane_close_sink(sl->lane);
+	keeper_forget(pl->keeper, &pl->bury_keep);
+	unbury(&pl->burying);
+	unbury(&pl->burying_now);
+	while (pl->feeds != NULL) {
+		struct feed *fd = pl->feeds;
+
+		pl->feeds = fd->next;
+		feed_close(fd);
+	}
+	while (pl->slots != NULL) {
+		struct slot *sl = pl->slots;
+
+		pl->slots = sl->next;
+		lane_close(sl->lane);
+		free(sl);
+	}
+	keeper_close(pl->keeper);
+	rate_close(pl->describe);
+	loop_timer_close(pl->tick);
+	loop_timer_close(pl->check);
+	loaded_close(pl->loaded);
+	free(pl);
+}
+
+/* ---- asked from outside ---- */
+
+int
+pipeline_gap_accept(struct pipeline *pl, uint64_t id, struct err *e)
+{
+	for (struct feed *fd = pl->feeds; fd != NULL; fd = fd->next)
+		for (struct gap_item *gi = fd->gaps; gi != NULL; gi = gi->next)
+			if (gi->gap.id == id)
+				return feed_gap_accept(fd, gi, e);
+	return err_set(e, ERR_NOT_FOUND, "there is no gap %llu; see `slipring gaps list`",
+	    (unsigned long long)id);
+}
+
+int64_t
+pipeline_bytes(const struct pipeline *pl, int64_t *peak)
+{
+	int64_t held = 0;
+
+	for (struct slot *sl = pl->slots; sl != NULL; sl = sl->next)
+		held += lane_held(sl->lane);
+	if (peak != NULL)
+		*peak = pl->peak > held ? pl->peak : held;
+	return held;
+}
+
+bool
+pipeline_idle(struct pipeline *pl)
+{
+	for (struct feed *fd = pl->feeds; fd != NULL; fd = fd->next)
+		if (!feed_idle(fd))
+			return false;
+	return true;
+}
