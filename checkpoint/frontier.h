@@ -19,10 +19,10 @@
 
 struct frontier {
 	struct frontier_slot *ring; /* owned */
-	uint64_t head; /* ticket of the oldest record that is not past */
-	uint64_t tail; /* ticket of the next record */
-	size_t cap;    /* power of two */
-	struct seq acked; /* last of the prefix; unset: nothing yet */
+	uint64_t head;		    /* ticket of the oldest record that is not past */
+	uint64_t tail;		    /* ticket of the next record */
+	size_t cap;		    /* power of two */
+	struct seq acked;	    /* last of the prefix; unset: nothing yet */
 };
 
 void frontier_init(struct frontier *f);

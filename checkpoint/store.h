@@ -6,7 +6,9 @@
  * A transaction is all or nothing, and transactions become durable in the
  * order they were committed; a store may make several durable at once (group
  * commit). A failure (disk full) is reported to that transaction's done with
- * e->retriable; nothing of it was kept, and the host commits again.
+ * e->retriable; nothing of it was kept, and the host commits again. Whatever was
+ * committed after it and before that report fails with it, so that nothing
+ * becomes durable that was built on what did not.
  *
  * Threading: loop thread. done comes from the loop, never from inside
  * store_commit(). Loading is synchronous, before the loop runs.
@@ -24,11 +26,11 @@ struct store;
 struct txn;
 
 enum gap_reason {
-	GAP_TRIMMED,	/* the service trimmed what we had not read */
-	GAP_SHARD_GONE, /* a shard vanished before it was finished */
-	GAP_ORPHAN,	/* a parent was born and trimmed while we were away */
+	GAP_TRIMMED,	     /* the service trimmed what we had not read */
+	GAP_SHARD_GONE,	     /* a shard vanished before it was finished */
+	GAP_ORPHAN,	     /* a parent was born and trimmed while we were away */
 	GAP_STREAM_REPLACED, /* writes between two streams of a table are in neither */
-	GAP_REFUSED,	/* the service does not know our number */
+	GAP_REFUSED,	     /* the service does not know our number */
 };
 const char *gap_reason_name(enum gap_reason r);
 
@@ -46,10 +48,10 @@ struct gap {
 	const char *sink;
 	enum gap_reason reason;
 	enum gap_state state;
-	struct pos last_acked;	   /* where the sink stood */
+	struct pos last_acked;	    /* where the sink stood */
 	struct seq first_available; /* unset until known */
-	int64_t found_us;	   /* wall clock */
-	int64_t settled_us;	   /* 0 while open */
+	int64_t found_us;	    /* wall clock */
+	int64_t settled_us;	    /* 0 while open */
 };
 
 struct dead_letter {
@@ -77,7 +79,7 @@ struct subscription_row { /* a sink has begun on a stream: `start` no longer app
 
 struct shard_row {
 	const char *arn, *shard, *parent; /* parent "": none */
-	struct seq start; /* may be unset */
+	struct seq start;		  /* may be unset */
 	int64_t first_seen_us;
 };
 
@@ -100,13 +102,14 @@ struct store_visitor {
 };
 
 struct txn *txn_new(void);
-void txn_close(struct txn *t); /* only one that was not committed */
-void txn_stream(struct txn *t, const struct stream_row *r);		/* upsert by arn */
-void txn_subscription(struct txn *t, const struct subscription_row *r); /* upsert */
-void txn_shard(struct txn *t, const struct shard_row *r);		/* upsert */
-void txn_position(struct txn *t, const struct position_row *r);	/* upsert */
-void txn_gap(struct txn *t, const struct gap *g);			/* upsert by id */
-void txn_dead_letter(struct txn *t, const struct dead_letter *d);	/* append; same
+void txn_close(struct txn *t); /* by the host only one that was not committed;
+                                * by a store after it was carried out */
+void txn_stream(struct txn *t, const struct stream_row *r);		  /* upsert by arn */
+void txn_subscription(struct txn *t, const struct subscription_row *r);	  /* upsert */
+void txn_shard(struct txn *t, const struct shard_row *r);		  /* upsert */
+void txn_position(struct txn *t, const struct position_row *r);		  /* upsert */
+void txn_gap(struct txn *t, const struct gap *g);			  /* upsert by id */
+void txn_dead_letter(struct txn *t, const struct dead_letter *d);	  /* append; same
                 * (arn, shard, sink, seq) again: attempts and last_us updated, never a second row */
 void txn_forget_shard(struct txn *t, const char *arn, const char *shard); /* row and positions */
 void txn_delete_position(struct txn *t, const char *arn, const char *shard, const char *sink);
@@ -119,11 +122,20 @@ size_t txn_count(const struct txn *t);
 void txn_gap_settle(struct txn *t, const struct gap *g, int64_t now_us);
 /* That position; false if the gap moves none. */
 bool gap_position(const struct gap *g, struct pos *out);
+/* Memory for a copy could not be had: the store reports ERR_NOMEM, retriable. */
+bool txn_failed(const struct txn *t);
 
 /* The operations in order, for a store to carry out. */
 enum txn_kind {
-	TXN_STREAM, TXN_SUBSCRIPTION, TXN_SHARD, TXN_POSITION, TXN_GAP, TXN_DEAD_LETTER,
-	TXN_FORGET_SHARD, TXN_DELETE_POSITION, TXN_DELETE_SUBSCRIPTION,
+	TXN_STREAM,
+	TXN_SUBSCRIPTION,
+	TXN_SHARD,
+	TXN_POSITION,
+	TXN_GAP,
+	TXN_DEAD_LETTER,
+	TXN_FORGET_SHARD,
+	TXN_DELETE_POSITION,
+	TXN_DELETE_SUBSCRIPTION,
 };
 struct txn_op {
 	enum txn_kind kind;
@@ -131,8 +143,9 @@ struct txn_op {
 	union {
 		struct stream_row stream;
 		struct subscription_row subscription;
-		struct shard_row shard;	/* also FORGET_SHARD: arn, shard */
-		struct position_row position; /* also DELETE_POSITION; DELETE_SUBSCRIPTION: arn, sink */
+		struct shard_row shard; /* also FORGET_SHARD: arn, shard */
+		struct position_row
+		    position; /* also DELETE_POSITION; DELETE_SUBSCRIPTION: arn, sink */
 		struct gap gap;
 		struct dead_letter dead_letter;
 	} u;
@@ -160,7 +173,8 @@ store_load(struct store *s, const struct store_visitor *v, struct err *e)
 	return s->ops->load(s, v, e);
 }
 static inline void
-store_commit(struct store *s, struct txn *t, void (*done)(void *arg, const struct err *e), void *arg)
+store_commit(
+    struct store *s, struct txn *t, void (*done)(void *arg, const struct err *e), void *arg)
 {
 	s->ops->commit(s, t, done, arg);
 }
