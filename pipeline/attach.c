@@ -184,9 +184,9 @@ track_complete(struct track *t, const char *why)
 		if (child == NULL || child->tracks[i].state != TRACK_WAITING)
 			continue;
 		track_make_ready(&child->tracks[i], "its parent is finished");
-		feed_run_changed(child, "parent finished");
+		run_changed(child, "parent finished");
 	}
-	feed_run_changed(rn, why);
+	run_changed(rn, why);
 }
 
 void
@@ -530,7 +530,7 @@ run_assign(struct run *rn)
 		(void)join_covered(rn);
 	}
 	close_unused(rn);
-	feed_run_changed(rn, "readers changed");
+	run_changed(rn, "readers changed");
 }
 
 void

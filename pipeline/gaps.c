@@ -168,7 +168,7 @@ track_gap(struct track *t, enum gap_reason reason, const char *shard)
 	t->gap = gi != NULL ? gi : gap_note(fd, t->sub, reason, shard, &at);
 	if (t->gap->durable && t->gap->gap.state != GAP_OPEN)
 		track_pass_gap(t);
-	feed_run_changed(t->run, gap_reason_name(reason));
+	run_changed(t->run, gap_reason_name(reason));
 }
 
 void

@@ -1,17 +1,9 @@
-/* pipeline/lane.c - see lane.h.
+/* pipeline/lane.c - see lane.h: submitting, reports, breaker.
  *
- * An entry is one record in one lane. Its life:
- *
- *   QUEUED -> (may it go?) -> READY -> OUT -> done
- *                \-> BLOCKED -^         |-> WAITING (retry) -> READY or BLOCKED
- *                                       '-> REJECTED (until the dead letter is durable) -> done
- *
- * Entries of one page and window are allocated together (a parcel), which
- * holds the page; the parcel goes when its last entry is done. Lists are
- * touched in report(), the sink only from pump(), so a sink may report from
- * inside submit().
+ * Lists are touched in report(), the sink only from pump(), so a sink may
+ * report from inside submit().
  */
-#include "pipeline/lane.h"
+#include "pipeline/lane_priv.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,85 +11,7 @@
 #include "base/backoff.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "pipeline/key_order.h"
-#include "record/key.h"
 
-enum entry_state {
-	ENTRY_QUEUED,
-	ENTRY_BLOCKED,
-	ENTRY_READY,
-	ENTRY_OUT,
-	ENTRY_WAITING,
-	ENTRY_REJECTED,
-	ENTRY_DONE,
-};
-
-struct batch { /* what one submit() took */
-	size_t left;
-	size_t acked;
-	size_t retried;
-	int64_t due; /* when what came back is tried again, all of it at once: a
-	              * target that is down is asked with few batches, not many */
-};
-
-struct entry {
-	struct delivery d;
-	struct key_link key;
-	struct parcel *parcel; /* its owner */
-	struct entry *next;    /* in the list its state says */
-	struct batch *batch;   /* OUT */
-	uint64_t ticket;
-	int64_t due;	  /* WAITING: monotonic */
-	int64_t first_us; /* wall clock of the first submit; 0: never out */
-	unsigned attempts;
-	enum entry_state state;
-};
-
-struct parcel {
-	struct window *window;
-	struct page *page; /* owned reference */
-	struct parcel *next, *prev;
-	size_t bytes;
-	size_t left; /* entries not done */
-	size_t count;
-	struct entry entries[];
-};
-
-struct list {
-	struct entry *first, *last;
-};
-
-struct lane {
-	struct loop *loop;
-	const char *name;
-	const struct sink_ops *ops;
-	struct sink *sink; /* owned */
-	struct lane_conf conf;
-	struct lane_host host;
-	enum lane_state state;
-	struct breaker breaker;
-	struct key_order keys;
-	struct window *ring; /* windows with queued entries, taken from in turn */
-	struct list ready;
-	struct list waiting;
-	struct delivery **staged; /* owned; batch_count long */
-	struct buf key;
-	int64_t share, held, reserved;
-	int64_t queued, queued_bytes; /* QUEUED and READY */
-	int64_t queued_since;	      /* monotonic: when the oldest began to linger */
-	int64_t out, rejects;
-	bool wanted;		       /* somebody was refused room */
-	bool full;		       /* the sink said FULL and owes ready() */
-	bool stopped;		       /* drain: submit nothing more */
-	bool halting;		       /* the sink said HALT */
-	bool closing;		       /* the sink reports what it held, for the last time */
-	struct loop_timer *pump_timer; /* next pass, end of linger, next retry */
-	struct loop_timer *room_timer;
-	struct loop_timer *breaker_timer;
-	struct lane_stats stats;
-};
-
-static void pump(void *arg);
 static void settle_break(struct lane *ln);
 
 const char *
@@ -159,70 +73,11 @@ entry_of_link(struct key_link *l)
 	return l != NULL ? CONTAINER_OF(l, struct entry, key) : NULL;
 }
 
-static void
-pump_soon(struct lane *ln)
+void
+lane_pump_soon(struct lane *ln)
 {
 	loop_timer_arm(ln->pump_timer, 0);
 }
-
-/* ---- windows: the ring of those that have something queued ---- */
-
-static void
-ring_add(struct window *w)
-{
-	struct lane *ln = w->lane;
-
-	if (w->queued)
-		return;
-	w->queued = true;
-	if (ln->ring == NULL) {
-		w->next = w->prev = w;
-		ln->ring = w;
-		return;
-	}
-	w->next = ln->ring;
-	w->prev = ln->ring->prev;
-	w->prev->next = w;
-	w->next->prev = w;
-}
-
-static void
-ring_remove(struct window *w)
-{
-	struct lane *ln = w->lane;
-
-	if (!w->queued)
-		return;
-	w->queued = false;
-	if (w->next == w) {
-		ln->ring = NULL;
-	} else {
-		w->prev->next = w->next;
-		w->next->prev = w->prev;
-		if (ln->ring == w)
-			ln->ring = w->next;
-	}
-	w->next = w->prev = NULL;
-}
-
-void
-window_init(struct window *w, struct lane *ln, const struct origin *origin)
-{
-	*w = (struct window){.lane = ln, .origin = origin};
-	frontier_init(&w->frontier);
-}
-
-int64_t
-window_oldest(const struct window *w)
-{
-	for (const struct parcel *pc = w->parcels; pc != NULL; pc = pc->next)
-		for (size_t i = 0; i < pc->count; i++)
-			if (pc->entries[i].state != ENTRY_DONE)
-				return pc->entries[i].d.rec->created_us;
-	return 0;
-}
-
-/* ---- memory ---- */
 
 static void
 told_room(void *arg)
@@ -230,150 +85,6 @@ told_room(void *arg)
 	struct lane *ln = arg;
 
 	ln->host.room(ln->host.ctx, ln);
-}
-
-static void
-give_back(struct lane *ln)
-{
-	if (!ln->wanted)
-		return;
-	ln->wanted = false;
-	loop_timer_arm(ln->room_timer, 0);
-}
-
-bool
-lane_wants(struct lane *ln)
-{
-	if (lane_usable(ln) && ln->held + ln->reserved <= ln->share / 2)
-		return true;
-	ln->wanted = true;
-	return false;
-}
-
-bool
-lane_reserve(struct lane *ln, size_t bytes)
-{
-	int64_t now = ln->held + ln->reserved;
-
-	if (!lane_usable(ln) || (now != 0 && now + (int64_t)bytes > ln->share)) {
-		ln->wanted = true;
-		return false;
-	}
-	ln->reserved += (int64_t)bytes;
-	return true;
-}
-
-void
-lane_unreserve(struct lane *ln, size_t bytes)
-{
-	assert(ln->reserved >= (int64_t)bytes);
-	ln->reserved -= (int64_t)bytes;
-	give_back(ln);
-}
-
-static void
-parcel_close(struct parcel *pc)
-{
-	struct window *w = pc->window;
-
-	if (pc->prev != NULL)
-		pc->prev->next = pc->next;
-	else
-		w->parcels = pc->next;
-	if (pc->next != NULL)
-		pc->next->prev = pc->prev;
-	else
-		w->last_parcel = pc->prev;
-	w->lane->held -= (int64_t)pc->bytes;
-	page_unref(pc->page);
-	free(pc);
-}
-
-/* ---- taking ---- */
-
-static struct parcel *
-parcel_new(struct window *w, struct page *page, size_t count)
-{
-	size_t size = sizeof(struct parcel) + count * sizeof(struct entry);
-	struct parcel *pc = mem_new(size);
-
-	pc->window = w;
-	pc->page = page_ref(page);
-	pc->bytes = page->bytes + size;
-	pc->prev = w->last_parcel;
-	if (pc->prev != NULL)
-		pc->prev->next = pc;
-	else
-		w->parcels = pc;
-	w->last_parcel = pc;
-	w->lane->held += (int64_t)pc->bytes;
-	return pc;
-}
-
-static void
-entry_queue(struct window *w, struct parcel *pc, const struct record *r)
-{
-	struct lane *ln = w->lane;
-	struct entry *en = &pc->entries[pc->count++];
-
-	buf_reset(&ln->key);
-	key_write(r, w->origin->schema, &ln->key);
-	en->d = (struct delivery){
-	    .rec = r, .origin = w->origin, .key_hash = key_hash(buf_slice(&ln->key))};
-	en->parcel = pc;
-	en->ticket = frontier_push(&w->frontier, &r->seq);
-	en->state = ENTRY_QUEUED;
-	pc->left++;
-	key_order_enter(&ln->keys, &en->key, en->d.key_hash);
-	if (w->last != NULL)
-		w->last->next = en;
-	else
-		w->first = en;
-	w->last = en;
-	if (ln->queued++ == 0)
-		ln->queued_since = loop_now(ln->loop);
-	ln->queued_bytes += (int64_t)r->raw.n;
-	ln->stats.taken++;
-}
-
-static void
-pass_over(struct window *w, const struct record *r)
-{
-	uint64_t ticket = frontier_push(&w->frontier, &r->seq);
-
-	w->lane->stats.skipped++;
-	if (frontier_done(&w->frontier, ticket))
-		w->lane->host.moved(w->lane->host.ctx, w);
-}
-
-size_t
-lane_take(struct window *w, struct page *page, const struct seq *after, int64_t since_us)
-{
-	struct lane *ln = w->lane;
-	struct parcel *pc = NULL;
-	struct seq last = *after;
-	size_t wanted = 0;
-
-	for (size_t i = 0; i < page->count; i++) {
-		const struct record *r = &page->records[i];
-
-		if (seq_is_set(&last) && seq_cmp(&r->seq, &last) <= 0)
-			continue;
-		last = r->seq;
-		wanted++;
-		if (r->created_us < since_us && (r->flags & RECORD_NO_TIME) == 0) {
-			pass_over(w, r);
-			continue;
-		}
-		if (pc == NULL)
-			pc = parcel_new(w, page, page->count - i);
-		entry_queue(w, pc, r);
-	}
-	if (pc != NULL) {
-		ring_add(w);
-		pump_soon(ln);
-	}
-	return wanted;
 }
 
 /* ---- done, one way or the other ---- */
@@ -402,7 +113,7 @@ entry_done(struct lane *ln, struct entry *en)
 	moved = frontier_done(&w->frontier, en->ticket);
 	if (--pc->left == 0) {
 		parcel_close(pc);
-		give_back(ln);
+		lane_gave_back(ln);
 	}
 	if (moved)
 		ln->host.moved(ln->host.ctx, w);
@@ -480,7 +191,7 @@ lane_buried(struct reject *rj)
 
 	entry_done(ln, en);
 	settle_break(ln);
-	pump_soon(ln);
+	lane_pump_soon(ln);
 }
 
 void
@@ -494,29 +205,6 @@ lane_unbury(struct reject *rj)
 
 /* ---- breaker and halt: let go of everything once nothing is out ---- */
 
-void
-lane_drop_window(struct window *w)
-{
-	struct lane *ln = w->lane;
-
-	while (w->parcels != NULL) {
-		struct parcel *pc = w->parcels;
-
-		for (size_t i = 0; i < pc->count; i++) {
-			struct entry *en = &pc->entries[i];
-
-			assert(en->state != ENTRY_OUT && en->state != ENTRY_REJECTED);
-			if (en->state != ENTRY_DONE)
-				(void)key_order_leave(&ln->keys, &en->key);
-		}
-		parcel_close(pc);
-	}
-	w->first = w->last = NULL;
-	ring_remove(w);
-	frontier_drop(&w->frontier);
-}
-
-/* The lists go first; the host then lets go of each window's entries. */
 static void
 drop_all(struct lane *ln)
 {
@@ -526,14 +214,6 @@ drop_all(struct lane *ln)
 	ln->wanted = false;
 	ln->host.dropped(ln->host.ctx, ln);
 }
-
-void
-window_close(struct window *w)
-{
-	lane_drop_window(w);
-	frontier_close(&w->frontier);
-}
-
 static void
 settle_break(struct lane *ln)
 {
@@ -554,7 +234,7 @@ begin_break(struct lane *ln, const char *why)
 	if (ln->state == LANE_HALTED || ln->state == LANE_BREAKING)
 		return;
 	lane_set_state(ln, LANE_BREAKING, why);
-	pump_soon(ln); /* settles there, not inside a report */
+	lane_pump_soon(ln); /* settles there, not inside a report */
 }
 
 static void
@@ -651,7 +331,7 @@ on_report(void *host, struct delivery *d, enum sink_verdict v, const struct err 
 			batch_settled(ln, b);
 		free(b);
 	}
-	pump_soon(ln);
+	lane_pump_soon(ln);
 }
 
 static void
@@ -660,7 +340,7 @@ on_ready(void *host)
 	struct lane *ln = host;
 
 	ln->full = false;
-	pump_soon(ln);
+	lane_pump_soon(ln);
 }
 
 /* ---- submitting ---- */
@@ -702,7 +382,7 @@ take_queued(struct lane *ln)
 	en->next = NULL;
 	if (w->first == NULL) {
 		w->last = NULL;
-		ring_remove(w);
+		window_unring(w);
 	} else {
 		ln->ring = w->next;
 	}

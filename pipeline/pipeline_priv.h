@@ -189,10 +189,20 @@ void feed_stop(struct feed *fd);  /* drain: no reads any more */
 void feed_close(struct feed *fd); /* lanes' sinks are closed, lanes are not */
 void feed_set_state(struct feed *fd, enum feed_state to, const char *why);
 const char *feed_state_name(enum feed_state s);
-void feed_run_changed(
-    struct run *rn, const char *why); /* settles the shard's state; may end the stream */
-void feed_resume(struct feed *fd);    /* after its last open gap was settled */
+void feed_resume(struct feed *fd); /* after its last open gap was settled */
 bool feed_idle(const struct feed *fd);
+void feed_check_end(struct feed *fd); /* disabled and everything complete? */
+
+/* run.c: one shard of a feed */
+struct run *run_new(struct feed *fd, struct shard *sh);
+void run_free(struct run *rn);
+/* Settles the shard's state from its tracks'; may end the stream. */
+void run_changed(struct run *rn, const char *why);
+void run_forget_if_over(struct run *rn);
+void run_wake_waiting(struct run *rn);
+/* Where a sink begins that is new to the stream. */
+struct pos
+run_first_position(const struct feed *fd, const struct shard *sh, const struct subscriber *sub);
 
 /* attach.c: who rides which line */
 void run_assign(struct run *rn);

@@ -1,0 +1,101 @@
+/* pipeline/lane_priv.h - what lane.c (submitting, reports, breaker) and window.c
+ * (taking, memory) share.
+ *
+ * An entry is one record in one lane. Its life:
+ *
+ *   QUEUED -> (may it go?) -> READY -> OUT -> done
+ *                \-> BLOCKED -^         |-> WAITING (retry) -> READY or BLOCKED
+ *                                       '-> REJECTED (until the dead letter is durable) -> done
+ *
+ * Entries of one page and window are allocated together (a parcel), which
+ * holds the page; the parcel goes when its last entry is done.
+ */
+#ifndef PIPELINE_LANE_PRIV_H
+#define PIPELINE_LANE_PRIV_H
+
+#include "pipeline/key_order.h"
+#include "pipeline/lane.h"
+
+enum entry_state {
+	ENTRY_QUEUED,
+	ENTRY_BLOCKED,
+	ENTRY_READY,
+	ENTRY_OUT,
+	ENTRY_WAITING,
+	ENTRY_REJECTED,
+	ENTRY_DONE,
+};
+
+struct batch { /* what one submit() took */
+	size_t left;
+	size_t acked;
+	size_t retried;
+	int64_t due; /* when what came back is tried again, all of it at once: a
+	              * target that is down is asked with few batches, not many */
+};
+
+struct entry {
+	struct delivery d;
+	struct key_link key;
+	struct parcel *parcel; /* its owner */
+	struct entry *next;    /* in the list its state says */
+	struct batch *batch;   /* OUT */
+	uint64_t ticket;
+	int64_t due;	  /* WAITING: monotonic */
+	int64_t first_us; /* wall clock of the first submit; 0: never out */
+	unsigned attempts;
+	enum entry_state state;
+};
+
+struct parcel {
+	struct window *window;
+	struct page *page; /* owned reference */
+	struct parcel *next, *prev;
+	size_t bytes;
+	size_t left; /* entries not done */
+	size_t count;
+	struct entry entries[];
+};
+
+struct list {
+	struct entry *first, *last;
+};
+
+struct lane {
+	struct loop *loop;
+	const char *name;
+	const struct sink_ops *ops;
+	struct sink *sink; /* owned */
+	struct lane_conf conf;
+	struct lane_host host;
+	enum lane_state state;
+	struct breaker breaker;
+	struct key_order keys;
+	struct window *ring; /* windows with queued entries, taken from in turn */
+	struct list ready;
+	struct list waiting;
+	struct delivery **staged; /* owned; batch_count long */
+	struct buf key;
+	int64_t share, held, reserved;
+	int64_t queued, queued_bytes; /* QUEUED and READY */
+	int64_t queued_since;	      /* monotonic: when the oldest began to linger */
+	int64_t out, rejects;
+	bool wanted;		       /* somebody was refused room */
+	bool full;		       /* the sink said FULL and owes ready() */
+	bool stopped;		       /* drain: submit nothing more */
+	bool halting;		       /* the sink said HALT */
+	bool closing;		       /* the sink reports what it held, for the last time */
+	struct loop_timer *pump_timer; /* next pass, end of linger, next retry */
+	struct loop_timer *room_timer;
+	struct loop_timer *breaker_timer;
+	struct lane_stats stats;
+};
+
+/* window.c */
+void window_unring(struct window *w); /* nothing of it is queued any more */
+void parcel_close(struct parcel *pc);
+void lane_gave_back(struct lane *ln); /* held or reserved bytes fell */
+/* lane.c */
+void lane_pump_soon(struct lane *ln);
+
+#endif

@@ -1,0 +1,243 @@
+/* pipeline/window.c - what a lane holds of each shard: taking pages, memory,
+ * letting go (see lane_priv.h).
+ */
+#include "pipeline/lane_priv.h"
+
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "record/key.h"
+
+/* ---- windows: the ring of those that have something queued ---- */
+
+static void
+ring_add(struct window *w)
+{
+	struct lane *ln = w->lane;
+
+	if (w->queued)
+		return;
+	w->queued = true;
+	if (ln->ring == NULL) {
+		w->next = w->prev = w;
+		ln->ring = w;
+		return;
+	}
+	w->next = ln->ring;
+	w->prev = ln->ring->prev;
+	w->prev->next = w;
+	w->next->prev = w;
+}
+
+void
+window_unring(struct window *w)
+{
+	struct lane *ln = w->lane;
+
+	if (!w->queued)
+		return;
+	w->queued = false;
+	if (w->next == w) {
+		ln->ring = NULL;
+	} else {
+		w->prev->next = w->next;
+		w->next->prev = w->prev;
+		if (ln->ring == w)
+			ln->ring = w->next;
+	}
+	w->next = w->prev = NULL;
+}
+
+void
+window_init(struct window *w, struct lane *ln, const struct origin *origin)
+{
+	*w = (struct window){.lane = ln, .origin = origin};
+	frontier_init(&w->frontier);
+}
+
+int64_t
+window_oldest(const struct window *w)
+{
+	for (const struct parcel *pc = w->parcels; pc != NULL; pc = pc->next)
+		for (size_t i = 0; i < pc->count; i++)
+			if (pc->entries[i].state != ENTRY_DONE)
+				return pc->entries[i].d.rec->created_us;
+	return 0;
+}
+
+/* ---- memory ---- */
+
+void
+lane_gave_back(struct lane *ln)
+{
+	if (!ln->wanted)
+		return;
+	ln->wanted = false;
+	loop_timer_arm(ln->room_timer, 0);
+}
+
+bool
+lane_wants(struct lane *ln)
+{
+	if (lane_usable(ln) && ln->held + ln->reserved <= ln->share / 2)
+		return true;
+	ln->wanted = true;
+	return false;
+}
+
+bool
+lane_reserve(struct lane *ln, size_t bytes)
+{
+	int64_t now = ln->held + ln->reserved;
+
+	if (!lane_usable(ln) || (now != 0 && now + (int64_t)bytes > ln->share)) {
+		ln->wanted = true;
+		return false;
+	}
+	ln->reserved += (int64_t)bytes;
+	return true;
+}
+
+void
+lane_unreserve(struct lane *ln, size_t bytes)
+{
+	assert(ln->reserved >= (int64_t)bytes);
+	ln->reserved -= (int64_t)bytes;
+	lane_gave_back(ln);
+}
+
+void
+parcel_close(struct parcel *pc)
+{
+	struct window *w = pc->window;
+
+	if (pc->prev != NULL)
+		pc->prev->next = pc->next;
+	else
+		w->parcels = pc->next;
+	if (pc->next != NULL)
+		pc->next->prev = pc->prev;
+	else
+		w->last_parcel = pc->prev;
+	w->lane->held -= (int64_t)pc->bytes;
+	page_unref(pc->page);
+	free(pc);
+}
+
+/* ---- taking ---- */
+
+static struct parcel *
+parcel_new(struct window *w, struct page *page, size_t count)
+{
+	size_t size = sizeof(struct parcel) + count * sizeof(struct entry);
+	struct parcel *pc = mem_new(size);
+
+	pc->window = w;
+	pc->page = page_ref(page);
+	pc->bytes = page->bytes + size;
+	pc->prev = w->last_parcel;
+	if (pc->prev != NULL)
+		pc->prev->next = pc;
+	else
+		w->parcels = pc;
+	w->last_parcel = pc;
+	w->lane->held += (int64_t)pc->bytes;
+	return pc;
+}
+
+static void
+entry_queue(struct window *w, struct parcel *pc, const struct record *r)
+{
+	struct lane *ln = w->lane;
+	struct entry *en = &pc->entries[pc->count++];
+
+	buf_reset(&ln->key);
+	key_write(r, w->origin->schema, &ln->key);
+	en->d = (struct delivery){
+	    .rec = r, .origin = w->origin, .key_hash = key_hash(buf_slice(&ln->key))};
+	en->parcel = pc;
+	en->ticket = frontier_push(&w->frontier, &r->seq);
+	en->state = ENTRY_QUEUED;
+	pc->left++;
+	key_order_enter(&ln->keys, &en->key, en->d.key_hash);
+	if (w->last != NULL)
+		w->last->next = en;
+	else
+		w->first = en;
+	w->last = en;
+	if (ln->queued++ == 0)
+		ln->queued_since = loop_now(ln->loop);
+	ln->queued_bytes += (int64_t)r->raw.n;
+	ln->stats.taken++;
+}
+
+static void
+pass_over(struct window *w, const struct record *r)
+{
+	uint64_t ticket = frontier_push(&w->frontier, &r->seq);
+
+	w->lane->stats.skipped++;
+	if (frontier_done(&w->frontier, ticket))
+		w->lane->host.moved(w->lane->host.ctx, w);
+}
+
+size_t
+lane_take(struct window *w, struct page *page, const struct seq *after, int64_t since_us)
+{
+	struct lane *ln = w->lane;
+	struct parcel *pc = NULL;
+	struct seq last = *after;
+	size_t wanted = 0;
+
+	for (size_t i = 0; i < page->count; i++) {
+		const struct record *r = &page->records[i];
+
+		if (seq_is_set(&last) && seq_cmp(&r->seq, &last) <= 0)
+			continue;
+		last = r->seq;
+		wanted++;
+		if (r->created_us < since_us && (r->flags & RECORD_NO_TIME) == 0) {
+			pass_over(w, r);
+			continue;
+		}
+		if (pc == NULL)
+			pc = parcel_new(w, page, page->count - i);
+		entry_queue(w, pc, r);
+	}
+	if (pc != NULL) {
+		ring_add(w);
+		lane_pump_soon(ln);
+	}
+	return wanted;
+}
+
+void
+lane_drop_window(struct window *w)
+{
+	struct lane *ln = w->lane;
+
+	while (w->parcels != NULL) {
+		struct parcel *pc = w->parcels;
+
+		for (size_t i = 0; i < pc->count; i++) {
+			struct entry *en = &pc->entries[i];
+
+			assert(en->state != ENTRY_OUT && en->state != ENTRY_REJECTED);
+			if (en->state != ENTRY_DONE)
+				(void)key_order_leave(&ln->keys, &en->key);
+		}
+		parcel_close(pc);
+	}
+	w->first = w->last = NULL;
+	window_unring(w);
+	frontier_drop(&w->frontier);
+}
+
+/* The lists go first; the host then lets go of each window's entries. */
+
+void
+window_close(struct window *w)
+{
+	lane_drop_window(w);
+	frontier_close(&w->frontier);
+}
