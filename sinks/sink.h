@@ -44,6 +44,12 @@ enum {
 	 * of a key in flight. */
 	SINK_CAP_KEY_ORDER = 1u << 0,
 	SINK_CAP_IDEMPOTENT = 1u << 1, /* resending a batch changes nothing */
+	/* Needs and keeps the order of a shard, not only of a key: with
+	 * KEY_ORDER, read "shard" for "key" above, in both directions. For a
+	 * sink that knows a replay by its number being at or below the highest
+	 * it has written: a record that overtook an older one of its shard would, after a
+	 * crash, make that older one look delivered. */
+	SINK_CAP_SHARD_ORDER = 1u << 2,
 };
 
 /* One record on its way to one sink. Embedded in the lane's own entry. */
