@@ -42,35 +42,35 @@ struct sink {
 
 static const struct conf_key audit_keys[] = {
     {.name = "directory",
-        .type = CONF_STR,
-        .flags = CONF_REQUIRED | CONF_NO_RELOAD,
-        .ofs = offsetof(struct audit_conf, directory),
-        .doc = "Where the trail's files are; it is created if its parent exists."},
+	.type = CONF_STR,
+	.flags = CONF_REQUIRED | CONF_NO_RELOAD,
+	.ofs = offsetof(struct audit_conf, directory),
+	.doc = "Where the trail's files are; it is created if its parent exists."},
     {.name = "rotate.size",
-        .type = CONF_SIZE,
-        .ofs = offsetof(struct audit_conf, rotate_size),
-        .def = "256MiB",
-        .min = 4096,
-        .max = INT64_C(1) << 40,
-        .doc = "A file that has reached this size is closed and the next one begun."},
+	.type = CONF_SIZE,
+	.ofs = offsetof(struct audit_conf, rotate_size),
+	.def = "256MiB",
+	.min = 4096,
+	.max = INT64_C(1) << 40,
+	.doc = "A file that has reached this size is closed and the next one begun."},
     {.name = "rotate.age",
-        .type = CONF_DURATION,
-        .ofs = offsetof(struct audit_conf, rotate_age_us),
-        .def = "24h",
-        .min = USEC_SEC,
-        .max = INT64_C(366) * 24 * 3600 * USEC_SEC,
-        .doc = "A file that was begun this long ago, and is not empty, is closed."},
+	.type = CONF_DURATION,
+	.ofs = offsetof(struct audit_conf, rotate_age_us),
+	.def = "24h",
+	.min = USEC_SEC,
+	.max = INT64_C(366) * 24 * 3600 * USEC_SEC,
+	.doc = "A file that was begun this long ago, and is not empty, is closed."},
     {.name = "retention",
-        .type = CONF_DURATION,
-        .ofs = offsetof(struct audit_conf, retention_us),
-        .def = "0",
-        .max = INT64_C(36600) * 24 * 3600 * USEC_SEC,
-        .doc = "Files closed this long ago are removed, and the trail says so; 0 keeps all."},
+	.type = CONF_DURATION,
+	.ofs = offsetof(struct audit_conf, retention_us),
+	.def = "0",
+	.max = INT64_C(36600) * 24 * 3600 * USEC_SEC,
+	.doc = "Files closed this long ago are removed, and the trail says so; 0 keeps all."},
     {.name = "compress",
-        .type = CONF_BOOL,
-        .ofs = offsetof(struct audit_conf, compress),
-        .def = "false",
-        .doc = "Closed files are compressed with gzip."},
+	.type = CONF_BOOL,
+	.ofs = offsetof(struct audit_conf, compress),
+	.def = "false",
+	.doc = "Closed files are compressed with gzip."},
     {.name = NULL},
 };
 
@@ -83,7 +83,8 @@ audit_check(const void *conf, struct err *e)
 		return err_set(e, ERR_CONFIG, "audit: directory is empty");
 	if (c->retention_us > 0 && c->retention_us < c->rotate_age_us)
 		return err_set(e, ERR_CONFIG,
-		    "audit: retention is shorter than rotate.age: entries are removed by whole files, "
+		    "audit: retention is shorter than rotate.age: entries are removed by whole "
+		    "files, "
 		    "which would be older than that when they are closed");
 	return 0;
 }
@@ -189,8 +190,7 @@ audit_submit(struct sink *s, struct delivery *const *batch, size_t count)
 {
 	struct audit_job *j;
 
-	if (s->queued > 0 &&
-	    (s->queued + count > QUEUE_RECORDS || s->queued_bytes > QUEUE_BYTES)) {
+	if (s->queued > 0 && (s->queued + count > QUEUE_RECORDS || s->queued_bytes > QUEUE_BYTES)) {
 		s->full = true;
 		return SINK_FULL;
 	}
@@ -225,7 +225,8 @@ audit_close(struct sink *s)
 		audit_writer_stop(s->writer);
 		report_list(s, audit_writer_take_done(s->writer));
 		(void)err_retry(&why, ERR_CANCELLED, "audit: closed before it was written");
-		for (struct audit_job *j = audit_writer_take_queued(s->writer), *next; j != NULL; j = next) {
+		for (struct audit_job *j = audit_writer_take_queued(s->writer), *next; j != NULL;
+		     j = next) {
 			next = j->next;
 			j->why = why;
 			for (size_t i = 0; i < j->count; i++)
@@ -262,7 +263,8 @@ audit_open(struct sink **out, const struct sink_env *env, const void *conf, stru
 	s->wake = loop_wake_new(env->loop, on_wake, s);
 	s->tick = loop_timer_new(env->loop, on_tick, s);
 	s->tick_us = tick_interval(s->conf);
-	if (audit_writer_new(&s->writer, s->conf, env->name, loop_wall(env->loop), kick, s, e) != 0) {
+	if (audit_writer_new(&s->writer, s->conf, env->name, loop_wall(env->loop), kick, s, e) !=
+	    0) {
 		audit_close(s);
 		return -1;
 	}
@@ -279,7 +281,8 @@ audit_status(const struct sink *s, struct buf *out)
 	audit_writer_stats(s->writer, &st);
 	buf_add_str(out, "\"directory\":");
 	buf_add_json_string(out, slice_of(s->conf->directory));
-	buf_addf(out, ",\"file\":\"%s\",\"last_entry\":%llu,\"head_hash\":\"%s\",\"written\":%llu,"
+	buf_addf(out,
+	    ",\"file\":\"%s\",\"last_entry\":%llu,\"head_hash\":\"%s\",\"written\":%llu,"
 	    "\"replays_skipped\":%llu,\"rejected\":%llu,\"syncs\":%llu,\"trouble\":",
 	    st.file, (unsigned long long)st.last_entry, st.head, (unsigned long long)st.added,
 	    (unsigned long long)st.replays, (unsigned long long)st.rejected,

@@ -37,8 +37,7 @@ audit_chain_begin(struct audit_chain *c)
 	*c = (struct audit_chain){.head = NO_HASH, .kept_from = 1};
 }
 
-static int PRINTF_LIKE(3, 4)
-wrong(const struct walker *wk, struct err *e, const char *fmt, ...)
+static int PRINTF_LIKE(3, 4) wrong(const struct walker *wk, struct err *e, const char *fmt, ...)
 {
 	char text[320];
 	va_list ap;
@@ -46,8 +45,8 @@ wrong(const struct walker *wk, struct err *e, const char *fmt, ...)
 	va_start(ap, fmt);
 	(void)vsnprintf(text, sizeof text, fmt, ap);
 	va_end(ap);
-	return err_set(e, ERR_CORRUPT, "audit: %s: line %" PRIu64 ": %s", wk->rd.name, wk->rd.line,
-	    text);
+	return err_set(
+	    e, ERR_CORRUPT, "audit: %s: line %" PRIu64 ": %s", wk->rd.name, wk->rd.line, text);
 }
 
 static int
@@ -58,7 +57,8 @@ check_hash(struct walker *wk, const struct audit_line *l, struct err *e)
 	if (audit_hash_hex(wk->hash, audit_line_hashed(l), hex, e) != 0)
 		return -1;
 	if (memcmp(hex, l->hash.p, AUDIT_HEX) != 0)
-		return wrong(wk, e, "was changed after it was written: its bytes do not give its hash");
+		return wrong(
+		    wk, e, "was changed after it was written: its bytes do not give its hash");
 	return 0;
 }
 
@@ -67,8 +67,10 @@ check_prev(struct walker *wk, const struct audit_line *l, const char *before, st
 {
 	if (memcmp(wk->chain->head, l->prev.p, AUDIT_HEX) == 0)
 		return 0;
-	return wrong(wk, e, "does not follow %s: one of the two was put in or replaced, or a line "
-	    "between them removed", before);
+	return wrong(wk, e,
+	    "does not follow %s: one of the two was put in or replaced, or a line "
+	    "between them removed",
+	    before);
 }
 
 static int
@@ -79,8 +81,10 @@ check_header(struct walker *wk, const struct audit_line *l, struct err *e)
 	if (wk->rd.line != 1)
 		return wrong(wk, e, "is the header of a file, but not its first line");
 	if (l->format != AUDIT_FORMAT)
-		return err_set(e, ERR_VERSION, "audit: %s: line 1: format %u of the trail is not known to "
-		    "this program (it knows %u)", wk->rd.name, l->format, AUDIT_FORMAT);
+		return err_set(e, ERR_VERSION,
+		    "audit: %s: line 1: format %u of the trail is not known to "
+		    "this program (it knows %u)",
+		    wk->rd.name, l->format, AUDIT_FORMAT);
 	if (check_hash(wk, l, e) != 0)
 		return -1;
 	if (!slice_eq(l->file, (struct slice){wk->base, wk->base_n}))
@@ -91,11 +95,14 @@ check_header(struct walker *wk, const struct audit_line *l, struct err *e)
 			return wrong(wk, e, "claims to be the first file and to follow another");
 		c->first = c->next = l->number;
 	} else if (l->number > c->next) {
-		return wrong(wk, e, "entries %" PRIu64 " to %" PRIu64 " are missing before this file: "
-		    "a file was removed or cut", c->next, l->number - 1);
+		return wrong(wk, e,
+		    "entries %" PRIu64 " to %" PRIu64 " are missing before this file: "
+		    "a file was removed or cut",
+		    c->next, l->number - 1);
 	} else if (l->number < c->next) {
-		return wrong(wk, e, "the file begins at entry %" PRIu64 " again, after entry %" PRIu64,
-		    l->number, c->next - 1);
+		return wrong(wk, e,
+		    "the file begins at entry %" PRIu64 " again, after entry %" PRIu64, l->number,
+		    c->next - 1);
 	} else if (check_prev(wk, l, "the last line of the file before", e) != 0) {
 		return -1;
 	}
@@ -111,11 +118,15 @@ check_entry(struct walker *wk, const struct audit_line *l, struct err *e)
 	struct audit_chain *c = wk->chain;
 
 	if (l->number > c->next)
-		return wrong(wk, e, "is entry %" PRIu64 " where entry %" PRIu64 " should be: a line "
-		    "before it was removed, or it was moved here", l->number, c->next);
+		return wrong(wk, e,
+		    "is entry %" PRIu64 " where entry %" PRIu64 " should be: a line "
+		    "before it was removed, or it was moved here",
+		    l->number, c->next);
 	if (l->number < c->next)
-		return wrong(wk, e, "is entry %" PRIu64 " after entry %" PRIu64 ": a line was repeated, "
-		    "moved or put in", l->number, c->next - 1);
+		return wrong(wk, e,
+		    "is entry %" PRIu64 " after entry %" PRIu64 ": a line was repeated, "
+		    "moved or put in",
+		    l->number, c->next - 1);
 	if (check_prev(wk, l, "the line before", e) != 0)
 		return -1;
 	c->next++;
@@ -146,7 +157,8 @@ check_line(struct walker *wk, struct slice line, struct audit_line *l, struct er
 			return -1;
 	} else {
 		if (wk->rd.line == 1)
-			return wrong(wk, e, "is not a header: the first lines of the file were removed");
+			return wrong(
+			    wk, e, "is not a header: the first lines of the file were removed");
 		if (check_hash(wk, l, e) != 0)
 			return -1;
 		if ((l->kind == AUDIT_ENTRY ? check_entry : check_note)(wk, l, e) != 0)

@@ -25,10 +25,10 @@ struct audit_chain {
 void audit_chain_begin(struct audit_chain *c);
 
 struct audit_walk {
-	uint64_t entries;  /* in this file */
-	uint64_t lines;	   /* good ones */
-	uint64_t end;	   /* offset behind the last good line */
-	bool torn;	   /* the file ends in what a crash left there, at `end` */
+	uint64_t entries; /* in this file */
+	uint64_t lines;	  /* good ones */
+	uint64_t end;	  /* offset behind the last good line */
+	bool torn;	  /* the file ends in what a crash left there, at `end` */
 };
 
 /* One whole file. newest: it may end torn. seen: each good line, may be NULL;

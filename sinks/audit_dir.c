@@ -63,8 +63,8 @@ audit_name_make(char *out, uint64_t first, int64_t now_us)
 	if (gmtime_r(&t, &tm) == NULL || tm.tm_year < 70 || tm.tm_year > 9999 - 1900)
 		tm = (struct tm){.tm_year = 70, .tm_mday = 1};
 	(void)strftime(when, sizeof when, "%Y%m%dT%H%M%SZ", &tm);
-	(void)snprintf(out, AUDIT_NAME_MAX, "audit-%020llu-%s.ndjson", (unsigned long long)first,
-	    when);
+	(void)snprintf(
+	    out, AUDIT_NAME_MAX, "audit-%020llu-%s.ndjson", (unsigned long long)first, when);
 }
 
 static int
@@ -86,8 +86,7 @@ drop_halves(struct audit_names *l)
 	for (size_t i = 0; i < l->n; i++) {
 		size_t n = strlen(l->v[i].name) - (sizeof AUDIT_GZ - 1);
 
-		if (to > 0 && l->v[i].gz && !l->v[to - 1].gz &&
-		    strlen(l->v[to - 1].name) == n &&
+		if (to > 0 && l->v[i].gz && !l->v[to - 1].gz && strlen(l->v[to - 1].name) == n &&
 		    strncmp(l->v[to - 1].name, l->v[i].name, n) == 0)
 			free(l->v[i].name);
 		else
@@ -151,8 +150,10 @@ audit_reader_open(struct audit_reader *r, const char *path, struct err *e)
 	if (!gz == gzdirect(r->gz))
 		return 0;
 	audit_reader_close(r);
-	return err_set(e, ERR_CORRUPT, gz ? "audit: %s: line 1: the file is not in gzip format" :
-	    "audit: %s: line 1: the file is in gzip format, against its name", path);
+	return err_set(e, ERR_CORRUPT,
+	    gz ? "audit: %s: line 1: the file is not in gzip format"
+	       : "audit: %s: line 1: the file is in gzip format, against its name",
+	    path);
 }
 
 void
@@ -176,8 +177,9 @@ fill(struct audit_reader *r, struct err *e)
 		r->at = 0;
 	}
 	if (!buf_reserve(&r->b, READ_BYTES))
-		return err_set(e, ERR_CORRUPT, "audit: %s: line %llu: is longer than any line of a trail",
-		    r->name, (unsigned long long)r->line + 1);
+		return err_set(e, ERR_CORRUPT,
+		    "audit: %s: line %llu: is longer than any line of a trail", r->name,
+		    (unsigned long long)r->line + 1);
 	got = gzread(r->gz, r->b.p + r->b.n, READ_BYTES);
 	if (got > 0) {
 		r->b.n += (size_t)got;

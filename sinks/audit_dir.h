@@ -49,7 +49,7 @@ int audit_reader_open(struct audit_reader *r, const char *path, struct err *e) M
 void audit_reader_close(struct audit_reader *r);
 /* 1: a line, without its newline; complete: there was one. 0: the end. The
  * slice is valid until the next call. */
-int audit_reader_next(struct audit_reader *r, struct slice *line, bool *complete,
-    struct err *e) MUST_CHECK;
+int audit_reader_next(
+    struct audit_reader *r, struct slice *line, bool *complete, struct err *e) MUST_CHECK;
 
 #endif

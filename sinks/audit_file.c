@@ -136,7 +136,8 @@ audit_file_add(struct audit_file *f, const struct record *r, const struct origin
 	f->out.max = start + AUDIT_LINE_MAX;
 	audit_write_entry(&f->out, f->now.next, r, o);
 	if (f->out.failed || seal(f, start, &e) != 0) {
-		bool too_long = f->out.n - start > AUDIT_LINE_MAX / 2 || r->raw.n > AUDIT_LINE_MAX / 4;
+		bool too_long =
+		    f->out.n - start > AUDIT_LINE_MAX / 2 || r->raw.n > AUDIT_LINE_MAX / 4;
 
 		f->out.n = start;
 		f->out.failed = false;
@@ -152,8 +153,9 @@ audit_file_add(struct audit_file *f, const struct record *r, const struct origin
 bool
 audit_file_is_full(const struct audit_file *f, int64_t now_us)
 {
-	return f->entries > 0 && (f->size + f->out.n >= (uint64_t)f->conf->rotate_size ||
-	    now_us - f->created_us >= f->conf->rotate_age_us);
+	return f->entries > 0 &&
+	    (f->size + f->out.n >= (uint64_t)f->conf->rotate_size ||
+		now_us - f->created_us >= f->conf->rotate_age_us);
 }
 
 /* ---- files ---- */
@@ -162,8 +164,10 @@ static int
 write_header(struct audit_file *f, const char *name, int64_t now_us, struct err *e)
 {
 	f->out.max = AUDIT_LINE_MAX;
-	buf_addf(&f->out, "{\"trail\":%u,\"first\":%" PRIu64 ",\"kept_from\":%" PRIu64
-	    ",\"file\":\"%s\",\"created\":\"", AUDIT_FORMAT, f->now.next, f->now.kept_from, name);
+	buf_addf(&f->out,
+	    "{\"trail\":%u,\"first\":%" PRIu64 ",\"kept_from\":%" PRIu64
+	    ",\"file\":\"%s\",\"created\":\"",
+	    AUDIT_FORMAT, f->now.next, f->now.kept_from, name);
 	format_time(now_us / USEC_SEC * USEC_SEC, &f->out);
 	buf_add_str(&f->out, "\",\"marks\":");
 	audit_marks_write(&f->marks, now_us / USEC_SEC, &f->out);
@@ -305,8 +309,8 @@ remove_file(struct audit_file *f, const char *name, struct err *e)
 }
 
 static int
-prune_names(struct audit_file *f, const struct audit_names *l, size_t due, int64_t now_us,
-    struct err *e)
+prune_names(
+    struct audit_file *f, const struct audit_names *l, size_t due, int64_t now_us, struct err *e)
 {
 	uint64_t kept_from = l->v[due].first;
 
@@ -397,7 +401,8 @@ audit_file_mend(struct audit_file *f, int64_t now_us, struct err *e)
 		return -1;
 	f->broken = false;
 	f->started = true;
-	log_info("audit", f->name, "opened again and verified file=%s/%s", f->conf->directory, f->file);
+	log_info(
+	    "audit", f->name, "opened again and verified file=%s/%s", f->conf->directory, f->file);
 	return 0;
 }
 
@@ -417,7 +422,8 @@ audit_file_open(struct audit_file *f, const struct audit_conf *conf, const char 
 	/* A full disk is no reason not to start: it is waited for, as later. */
 	if (e->code == ERR_NOSPACE && f->lock_fd >= 0) {
 		f->broken = true;
-		log_error("audit", f->name, "%s; nothing is recorded until there is space", e->text);
+		log_error(
+		    "audit", f->name, "%s; nothing is recorded until there is space", e->text);
 		return 0;
 	}
 	audit_file_close(f);

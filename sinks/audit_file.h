@@ -35,7 +35,7 @@ struct audit_file {
 	int dir_fd, lock_fd, fd;       /* owned; -1: none */
 	char file[AUDIT_NAME_MAX];     /* being written */
 	int64_t created_us;
-	uint64_t entries;	       /* in it */
+	uint64_t entries; /* in it */
 	struct audit_hash hash;
 	struct audit_chain now, safe;
 	uint64_t size, safe_size; /* written to the file; of it durable */
@@ -44,9 +44,9 @@ struct audit_file {
 	size_t pending; /* marks added since the last commit */
 	struct audit_marks marks;
 	struct audit_gzip gzip;
-	bool gzip_scan;	 /* closed files may wait for compression */
-	bool broken;	 /* not to be written before it was verified again */
-	bool started;	 /* resumed once */
+	bool gzip_scan; /* closed files may wait for compression */
+	bool broken;	/* not to be written before it was verified again */
+	bool started;	/* resumed once */
 	uint64_t syncs;
 };
 
@@ -67,8 +67,8 @@ int audit_file_mend(struct audit_file *f, int64_t now_us, struct err *e) MUST_CH
 /* Should audit_file_rotate() be called before the next add()? After a commit only. */
 bool audit_file_is_full(const struct audit_file *f, int64_t now_us);
 int audit_file_rotate(struct audit_file *f, int64_t now_us, struct err *e) MUST_CHECK;
-enum audit_added audit_file_add(struct audit_file *f, const struct record *r,
-    const struct origin *o, int64_t now_us);
+enum audit_added audit_file_add(
+    struct audit_file *f, const struct record *r, const struct origin *o, int64_t now_us);
 /* So much is waiting that a commit is due. */
 bool audit_file_is_loaded(const struct audit_file *f);
 int audit_file_commit(struct audit_file *f, struct err *e) MUST_CHECK;

@@ -67,8 +67,8 @@ audit_gzip_begin(struct audit_gzip *g, int dir_fd, const char *name, struct err 
 	g->in = openat(dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	if (g->in < 0)
 		return err_errno(e, errno, "audit: cannot open %s to compress it", name);
-	g->tmp = openat(dir_fd, g->tmp_name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
-	    0640);
+	g->tmp = openat(
+	    dir_fd, g->tmp_name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0640);
 	if (g->tmp >= 0 && open_stream(g) == 0)
 		return 0;
 	(void)err_errno(e, errno, "audit: cannot create %s", g->tmp_name);
@@ -86,7 +86,8 @@ finish(struct audit_gzip *g, int dir_fd, struct err *e)
 	r = gzclose(g->z);
 	g->z = NULL;
 	if (r != Z_OK || fsync(g->tmp) != 0)
-		return err_errno(e, errno != 0 ? errno : EIO, "audit: cannot write %s", g->tmp_name);
+		return err_errno(
+		    e, errno != 0 ? errno : EIO, "audit: cannot write %s", g->tmp_name);
 	(void)snprintf(gz, sizeof gz, "%s" AUDIT_GZ, g->name);
 	if (renameat(dir_fd, g->tmp_name, dir_fd, gz) != 0)
 		return err_errno(e, errno, "audit: cannot rename %s to %s", g->tmp_name, gz);
@@ -107,7 +108,8 @@ copy_slice(struct audit_gzip *g, size_t *done, struct err *e)
 		return err_errno(e, errno, "audit: cannot read %s", g->name);
 	errno = 0;
 	if (n > 0 && gzwrite(g->z, bytes, (unsigned)n) != n)
-		return err_errno(e, errno != 0 ? errno : EIO, "audit: cannot write %s", g->tmp_name);
+		return err_errno(
+		    e, errno != 0 ? errno : EIO, "audit: cannot write %s", g->tmp_name);
 	*done = (size_t)n;
 	return 0;
 }

@@ -188,8 +188,8 @@ audit_write_entry(struct buf *out, uint64_t entry, const struct record *r, const
 }
 
 int
-audit_seal(struct audit_hash *h, struct buf *out, size_t start, char head[AUDIT_HEX + 1],
-    struct err *e)
+audit_seal(
+    struct audit_hash *h, struct buf *out, size_t start, char head[AUDIT_HEX + 1], struct err *e)
 {
 	char hash[AUDIT_HEX + 1];
 
@@ -278,8 +278,8 @@ parse_header(struct slice s, struct audit_line *out)
 	if (out->format != AUDIT_FORMAT)
 		return true; /* whatever comes next is not ours to understand */
 	if (!eat(&s, ",\"first\":") || !eat_u64(&s, &out->number) || out->number == 0 ||
-	    !eat(&s, ",\"kept_from\":") || !eat_u64(&s, &out->kept_from) ||
-	    out->kept_from == 0 || !eat(&s, ",\"file\":\""))
+	    !eat(&s, ",\"kept_from\":") || !eat_u64(&s, &out->kept_from) || out->kept_from == 0 ||
+	    !eat(&s, ",\"file\":\""))
 		return false;
 	quote = memchr(s.p, '"', s.n);
 	if (quote == NULL)

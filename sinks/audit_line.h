@@ -38,13 +38,13 @@ struct audit_hash {
 };
 int audit_hash_open(struct audit_hash *h, struct err *e) MUST_CHECK;
 void audit_hash_close(struct audit_hash *h);
-int audit_hash_hex(struct audit_hash *h, struct slice bytes, char out[AUDIT_HEX + 1],
-    struct err *e) MUST_CHECK;
+int audit_hash_hex(
+    struct audit_hash *h, struct slice bytes, char out[AUDIT_HEX + 1], struct err *e) MUST_CHECK;
 
 /* The writers append an unsealed line; a buffer that ran over says so in
  * out->failed. */
-void audit_write_entry(struct buf *out, uint64_t entry, const struct record *r,
-    const struct origin *o);
+void
+audit_write_entry(struct buf *out, uint64_t entry, const struct record *r, const struct origin *o);
 /* Closes the line that begins at out->p + start: prev (in: hash of the line
  * before), hash, newline. head then is this line's hash. */
 int audit_seal(struct audit_hash *h, struct buf *out, size_t start, char head[AUDIT_HEX + 1],

@@ -98,8 +98,8 @@ audit_marks_get(struct audit_marks *m, struct slice arn, struct slice shard)
 }
 
 bool
-audit_marks_is_replay(const struct audit_marks *m, const struct audit_mark *k,
-    const struct seq *seq)
+audit_marks_is_replay(
+    const struct audit_marks *m, const struct audit_mark *k, const struct seq *seq)
 {
 	if (seq_is_set(&k->at_start) && seq_cmp(seq, &k->at_start) <= 0)
 		return true;
@@ -200,7 +200,8 @@ load_shards(struct audit_marks *m, struct slice arn, struct slice shards, struct
 		if (!json_next(&pair, &none, &seq) || !json_next(&pair, &none, &seen))
 			return err_set(e, ERR_CORRUPT, "is a header with a broken mark");
 		seen_s = 0;
-		for (size_t i = 0; i < seen.n && i < 18 && seen.p[i] >= '0' && seen.p[i] <= '9'; i++)
+		for (size_t i = 0; i < seen.n && i < 18 && seen.p[i] >= '0' && seen.p[i] <= '9';
+		     i++)
 			seen_s = seen_s * 10 + (seen.p[i] - '0');
 		if (load(m, arn, shard, unquote(seq), seen_s, e) != 0)
 			return -1;

@@ -31,7 +31,7 @@ struct audit_mark {
 
 struct audit_recent {
 	struct audit_mark *mark; /* NULL: nothing */
-	struct seq seq, before;	       /* before: the mark's seq until then */
+	struct seq seq, before;	 /* before: the mark's seq until then */
 };
 
 struct audit_marks {
@@ -47,15 +47,15 @@ struct audit_marks {
 void audit_marks_open(struct audit_marks *m);
 void audit_marks_close(struct audit_marks *m);
 struct audit_mark *audit_marks_get(struct audit_marks *m, struct slice arn, struct slice shard);
-bool audit_marks_is_replay(const struct audit_marks *m, const struct audit_mark *k,
-    const struct seq *seq);
-void audit_marks_add(struct audit_marks *m, struct audit_mark *k, const struct seq *seq,
-    int64_t now_s);
+bool audit_marks_is_replay(
+    const struct audit_marks *m, const struct audit_mark *k, const struct seq *seq);
+void
+audit_marks_add(struct audit_marks *m, struct audit_mark *k, const struct seq *seq, int64_t now_s);
 /* Takes the last `count` additions back. */
 void audit_marks_undo(struct audit_marks *m, size_t count);
 /* Start-up: an entry or a header that was read from the trail. */
-int audit_marks_load_entry(struct audit_marks *m, struct slice line, int64_t now_s,
-    struct err *e) MUST_CHECK;
+int audit_marks_load_entry(
+    struct audit_marks *m, struct slice line, int64_t now_s, struct err *e) MUST_CHECK;
 int audit_marks_load_header(struct audit_marks *m, struct slice line, struct err *e) MUST_CHECK;
 /* {"<arn>":{"<shard>":["<sequence>",<seen>],...},...}, leaving out the old. */
 void audit_marks_write(const struct audit_marks *m, int64_t now_s, struct buf *out);

@@ -51,7 +51,8 @@ make_dir(const char *path, struct err *e)
 
 	if (fd < 0)
 		r = err_set(e, ERR_CONFIG,
-		    "audit: directory %s does not exist, and %s, to create it in, cannot be opened: %s",
+		    "audit: directory %s does not exist, and %s, to create it in, cannot be "
+		    "opened: %s",
 		    path, parent, strerror(errno));
 	else if (mkdir(path, 0750) != 0 && errno != EEXIST)
 		r = err_errno(e, errno, "audit: cannot create directory %s", path);
@@ -181,7 +182,8 @@ walk_newest(struct audit_chain *c, struct audit_hash *h, const char *dir,
 	free(path);
 	if (r == 0 && names->v[0].first > c->kept_from)
 		return err_set(e, ERR_CORRUPT,
-		    "audit: %s/%s: line 1: entries %" PRIu64 " to %" PRIu64 " are missing before this "
+		    "audit: %s/%s: line 1: entries %" PRIu64 " to %" PRIu64
+		    " are missing before this "
 		    "file, and the trail does not say that retention removed them",
 		    dir, names->v[0].name, c->kept_from, names->v[0].first - 1);
 	return r;
@@ -240,8 +242,9 @@ cut_tail(struct audit_file *f, uint64_t line, int64_t now_us, struct err *e)
 		return err_errno(e, errno, "audit: cannot cut the torn end of %s/%s",
 		    f->conf->directory, f->file);
 	log_warn("audit", f->name,
-	    "torn end cut: a crash left %" PRIu64 " bytes of unacked entries file=%s/%s line=%" PRIu64
-	    " saved=%s", bytes, f->conf->directory, f->file, line, saved);
+	    "torn end cut: a crash left %" PRIu64
+	    " bytes of unacked entries file=%s/%s line=%" PRIu64 " saved=%s",
+	    bytes, f->conf->directory, f->file, line, saved);
 	buf_addf(&note, "\"cut\",\"bytes\":%" PRIu64 ",\"saved\":\"%s\",\"time\":\"", bytes, saved);
 	format_time(now_us / USEC_SEC * USEC_SEC, &note);
 	buf_add_char(&note, '"');
@@ -343,11 +346,12 @@ cut_to_safe(struct audit_file *f, struct err *e)
 	if (f->fd < 0 || fstat(f->fd, &st) != 0)
 		return err_errno(e, errno, "audit: cannot open %s/%s again", dir, f->file);
 	if ((uint64_t)st.st_size < f->safe_size)
-		return err_set(e, ERR_CORRUPT, "audit: %s/%s: acked entries are gone from its end", dir,
-		    f->file);
+		return err_set(e, ERR_CORRUPT, "audit: %s/%s: acked entries are gone from its end",
+		    dir, f->file);
 	if (ftruncate(f->fd, (off_t)f->safe_size) != 0 || fdatasync(f->fd) != 0 ||
 	    fsync(f->dir_fd) != 0)
-		return err_errno(e, errno, "audit: cannot cut %s/%s to what is durable", dir, f->file);
+		return err_errno(
+		    e, errno, "audit: cannot cut %s/%s to what is durable", dir, f->file);
 	(void)posix_fadvise(f->fd, 0, 0, POSIX_FADV_DONTNEED);
 	close_fd(f);
 	return 0;
@@ -363,10 +367,11 @@ verify_again(struct audit_file *f, const struct audit_names *names, struct err *
 	if (walk_newest(&c, &f->hash, f->conf->directory, names, false, &w, NULL, e) != 0)
 		return -1;
 	/* A file begun right before the trouble is newer and has its header only. */
-	if (c.next != f->safe.next || (strcmp(newest->name, f->file) == 0 &&
-	    strcmp(c.head, f->safe.head) != 0))
-		return err_set(e, ERR_CORRUPT, "audit: %s/%s: acked entries are gone or were replaced",
-		    f->conf->directory, newest->name);
+	if (c.next != f->safe.next ||
+	    (strcmp(newest->name, f->file) == 0 && strcmp(c.head, f->safe.head) != 0))
+		return err_set(e, ERR_CORRUPT,
+		    "audit: %s/%s: acked entries are gone or were replaced", f->conf->directory,
+		    newest->name);
 	if (open_newest(f, newest, &w, e) != 0)
 		return -1;
 	stand_at(f, &c, &w);
@@ -419,7 +424,8 @@ audit_resume_probe(const struct audit_conf *conf, struct err *e)
 		char *parent = parent_of(dir);
 
 		if (faccessat(AT_FDCWD, parent, W_OK | X_OK, AT_EACCESS) != 0)
-			r = err_errno(e, errno, "audit: directory %s cannot be created in %s", dir, parent);
+			r = err_errno(
+			    e, errno, "audit: directory %s cannot be created in %s", dir, parent);
 		free(parent);
 		return r;
 	}

@@ -14,16 +14,16 @@
 struct audit_report {
 	uint64_t files, entries;
 	uint64_t first_entry, last_entry;
-	char head_hash[65];  /* hash of the last line: note it elsewhere to show later that
+	char head_hash[65]; /* hash of the last line: note it elsewhere to show later that
 	                      * the tail was not cut */
-	bool pruned;	     /* the trail begins after entry 1 (retention) */
-	bool torn_tail;	     /* the last file ends in an unfinished line: a crash, not tampering;
+	bool pruned;	    /* the trail begins after entry 1 (retention) */
+	bool torn_tail;	    /* the last file ends in an unfinished line: a crash, not tampering;
 	                      * the daemon cuts it at its next start */
 };
 
 /* paths: directories (all their trail files, in order) or files. ERR_CORRUPT
  * names file and line of the first thing that is wrong, and what. */
-int audit_verify(const char *const *paths, size_t count, struct audit_report *out,
-    struct err *e) MUST_CHECK;
+int audit_verify(
+    const char *const *paths, size_t count, struct audit_report *out, struct err *e) MUST_CHECK;
 
 #endif

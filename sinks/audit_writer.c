@@ -101,8 +101,8 @@ give_verdict(struct audit_job *j, struct audit_item *it, enum sink_verdict v, co
 
 /* Everything from the group's mark to item `end` of job `to` (NULL: all of the group). */
 static void
-settle(struct group *g, struct audit_job *to, size_t end, enum sink_verdict v,
-    const struct err *why)
+settle(
+    struct group *g, struct audit_job *to, size_t end, enum sink_verdict v, const struct err *why)
 {
 	while (g->from != NULL) {
 		size_t n = g->from == to ? end : g->from->count;
@@ -248,7 +248,8 @@ run_group(struct audit_writer *w, struct audit_job *jobs)
 	}
 	note_success(w);
 	if (tick != NULL && keep_house(w, tick->now_us, &e) != 0)
-		log_warn("audit", w->name, "rotation or retention failed, trying again: %s", e.text);
+		log_warn(
+		    "audit", w->name, "rotation or retention failed, trying again: %s", e.text);
 }
 
 static void

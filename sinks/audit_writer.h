@@ -24,12 +24,12 @@ struct audit_writer;
 
 struct audit_job {
 	struct audit_job *next;
-	int64_t now_us;	 /* wall clock */
-	uint64_t epoch;	 /* rises with every failure the loop has seen */
-	bool failed;	 /* some of it: the loop begins a new epoch */
-	struct err why;	 /* of RETRY and HALT */
-	size_t bytes;	 /* raw, for the queue's bound */
-	size_t count;	 /* 0: housekeeping only */
+	int64_t now_us; /* wall clock */
+	uint64_t epoch; /* rises with every failure the loop has seen */
+	bool failed;	/* some of it: the loop begins a new epoch */
+	struct err why; /* of RETRY and HALT */
+	size_t bytes;	/* raw, for the queue's bound */
+	size_t count;	/* 0: housekeeping only */
 	struct audit_item {
 		struct delivery *d;
 		bool settled;

@@ -88,8 +88,8 @@ struct sink_ops {
 	 * waits for a network. ERR_CONFIG, ERR_IO, ERR_CORRUPT: the daemon does not start. */
 	int (*open)(struct sink **out, const struct sink_env *env, const void *conf,
 	    struct err *e) MUST_CHECK;
-	enum sink_admit (*submit)(struct sink *s, struct delivery *const *batch,
-	    size_t count) MUST_CHECK;
+	enum sink_admit (*submit)(
+	    struct sink *s, struct delivery *const *batch, size_t count) MUST_CHECK;
 	/* Send what is buffered now; reports still come one by one. Optional. */
 	void (*flush)(struct sink *s);
 	/* Reports SINK_RETRY for everything unfinished, then frees. */

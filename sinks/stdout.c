@@ -23,6 +23,7 @@
 #include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -50,28 +51,29 @@ struct sink {
 	struct sink_env env;
 	const struct stdout_conf *conf; /* borrowed */
 	enum stdout_way way;
-	int fd; /* owned with WAY_OWN, else 1 */
+	int fd;		    /* owned with WAY_OWN, else 1 */
 	struct loop_io *io; /* owned; NULL: WAY_DIRECT */
 	struct buf out;	    /* from `sent` on to be written */
 	size_t sent;
-	uint64_t written; /* ever */
-	uint64_t formed;  /* ever: written + what is in out */
+	uint64_t written;   /* ever */
+	uint64_t formed;    /* ever: written + what is in out */
 	struct line *lines; /* owned; a ring */
 	size_t head, count, cap;
 	bool torn;   /* a line was cut: end it before the next */
+	bool ending; /* the newline for that stands first in out */
 	bool halted;
-	bool full;   /* said SINK_FULL; owes ready() */
+	bool full; /* said SINK_FULL; owes ready() */
 	uint64_t acked;
 	struct err why;
 };
 
 static const struct conf_key stdout_keys[] = {
     {.name = "format",
-        .type = CONF_ENUM,
-        .ofs = offsetof(struct stdout_conf, format),
-        .def = "envelope",
-        .words = format_words,
-        .doc = "How a record is written: as it came (dynamodb), its plain values, or an envelope."},
+	.type = CONF_ENUM,
+	.ofs = offsetof(struct stdout_conf, format),
+	.def = "envelope",
+	.words = format_words,
+	.doc = "How a record is written: as it came (dynamodb), its plain values, or an envelope."},
     {.name = NULL},
 };
 
@@ -119,7 +121,8 @@ give_up(struct sink *s, enum sink_verdict v)
 {
 	size_t left = s->count;
 
-	s->torn = s->torn || (s->count > 0 && s->sent > 0 && s->out.p[s->sent - 1] != '\n');
+	s->torn = s->sent > 0 ? s->out.p[s->sent - 1] != '\n' : s->torn || s->ending;
+	s->ending = false;
 	buf_reset(&s->out);
 	s->sent = 0;
 	s->formed = s->written;
@@ -171,7 +174,7 @@ write_once(struct sink *s)
 	if (n < 0 && errno == EINTR)
 		return true;
 	if (n < 0) {
-		if (errno != EAGAIN && errno != EWOULDBLOCK)
+		if (errno != EAGAIN)
 			fail(s, errno);
 		return false;
 	}
@@ -210,33 +213,50 @@ on_writable(void *arg, int fd, unsigned events)
 
 /* ---- taking records ---- */
 
-static void
+/* False: there was no room for it now; nothing behind it may be taken. */
+static bool
 add_record(struct sink *s, struct delivery *d)
 {
 	size_t start = s->out.n;
 	struct err why;
+	bool retry;
 
 	if (format_write((enum format)s->conf->format, d->rec, d->origin, &s->out, &why) == 0) {
 		buf_add_char(&s->out, '\n');
 		if (!s->out.failed) {
 			s->formed += s->out.n - start;
 			line_add(s, d);
-			return;
+			return true;
 		}
 		(void)err_set(&why, ERR_LIMIT, "its line is longer than %u bytes", OUT_BYTES);
 	}
 	s->out.n = start;
 	s->out.failed = false;
 	(void)err_prefix(&why, "stdout");
-	/* With other lines waiting, room was short, not the limit. */
-	s->env.report(s->env.host, d,
-	    why.code == ERR_NOMEM || (why.code == ERR_LIMIT && start > 0) ? SINK_RETRY : SINK_REJECT,
-	    &why);
+	/* With other lines before it, room was short and the line perhaps not too long. */
+	retry = why.code == ERR_NOMEM || (why.code == ERR_LIMIT && start > 0);
+	if (retry)
+		s->why = why;
+	s->env.report(s->env.host, d, retry ? SINK_RETRY : SINK_REJECT, &why);
+	return !retry;
+}
+
+static void
+make_room(struct sink *s)
+{
+	if (s->sent < FULL_BYTES)
+		return;
+	memmove(s->out.p, s->out.p + s->sent, s->out.n - s->sent);
+	s->out.n -= s->sent;
+	s->sent = 0;
+	s->ending = false;
 }
 
 static enum sink_admit
 stdout_submit(struct sink *s, struct delivery *const *batch, size_t count)
 {
+	bool retry = false;
+
 	if (s->halted) {
 		for (size_t i = 0; i < count; i++)
 			s->env.report(s->env.host, batch[i], SINK_HALT, &s->why);
@@ -248,11 +268,16 @@ stdout_submit(struct sink *s, struct delivery *const *batch, size_t count)
 	}
 	if (s->torn) {
 		s->torn = false;
+		s->ending = true;
 		buf_add_char(&s->out, '\n');
 		s->formed++;
 	}
+	make_room(s);
 	for (size_t i = 0; i < count; i++)
-		add_record(s, batch[i]);
+		if (retry)
+			s->env.report(s->env.host, batch[i], SINK_RETRY, &s->why);
+		else
+			retry = !add_record(s, batch[i]);
 	if (s->way == WAY_POLL)
 		loop_io_set(s->io, LOOP_WRITE);
 	else
