@@ -1,0 +1,58 @@
+/* record/page.c - who owns a page, and when it goes; reading it is scan.c. */
+#include "record/record.h"
+
+#include <stdlib.h>
+
+#include "record/scan.h"
+
+static void
+page_free(struct page *p)
+{
+	buf_close(&p->body);
+	free(p->records);
+	free(p->scratch);
+	free(p);
+}
+
+int
+page_parse(struct page **out, struct buf *body, struct err *e)
+{
+	struct page *p = calloc(1, sizeof *p);
+
+	*out = NULL;
+	if (p == NULL) {
+		buf_close(body);
+		return err_retry(e, ERR_NOMEM, "page: out of memory");
+	}
+	p->refs = 1;
+	p->body = *body;
+	*body = BUF_INIT(p->body.max);
+	if (p->body.failed) {
+		page_free(p);
+		return err_retry(e, ERR_LIMIT, "page: the answer did not fit its buffer");
+	}
+	if (scan_page(p, e) != 0) {
+		page_free(p);
+		return -1;
+	}
+	*out = p;
+	return 0;
+}
+
+struct page *
+page_ref(struct page *p)
+{
+	assert(p->refs > 0 && p->refs < UINT32_MAX);
+	p->refs++;
+	return p;
+}
+
+void
+page_unref(struct page *p)
+{
+	if (p == NULL)
+		return;
+	assert(p->refs > 0);
+	if (--p->refs == 0)
+		page_free(p);
+}

@@ -1,0 +1,249 @@
+/* record/plain.c - attribute values without their type tags (docs/formats.md).
+ *
+ * One pass: the cursor goes over the DynamoDB JSON and what it finds is copied
+ * out, mostly as it stands. Strings keep their escapes, numbers their text (one
+ * that JSON would not take, such as "+1" or ".5", gets its canonical form).
+ * Only sets are gathered first, to be sorted. Nesting recurses, two levels of
+ * JSON at a time, to LIMIT_JSON_DEPTH at most.
+ */
+#include "record/format_priv.h"
+
+#include "base/limits.h"
+#include "record/lex.h"
+#include "record/number.h"
+#include "record/set.h"
+#include "record/text.h"
+#include "record/value_priv.h"
+
+static bool write_map(struct lex *l, struct buf *out, unsigned depth);
+
+static inline void
+put(struct buf *out, const char *p, size_t n)
+{
+	if (LIKELY(n <= out->cap - out->n && !out->failed)) {
+		memcpy(out->p + out->n, p, n);
+		out->n += n;
+	} else {
+		buf_add(out, p, n);
+	}
+}
+
+static bool
+write_string(struct lex *l, struct buf *out)
+{
+	struct slice raw;
+
+	if (!lex_string(l, &raw))
+		return false;
+	put(out, raw.p - 1, raw.n + 2);
+	return true;
+}
+
+static bool
+write_number_text(struct lex *l, struct slice text, struct buf *out)
+{
+	if (LIKELY(number_is_json(text))) {
+		put(out, text.p, text.n);
+		return true;
+	}
+	return number_canonical(text, out) || lex_fail(l, "N holds no number");
+}
+
+static bool
+write_number(struct lex *l, struct buf *out)
+{
+	struct slice raw;
+	struct buf text;
+	bool ok;
+
+	if (!lex_string(l, &raw))
+		return false;
+	if (LIKELY(!l->escaped))
+		return write_number_text(l, raw, out);
+	text = BUF_INIT(raw.n);
+	json_unescape(raw, &text);
+	out->failed |= text.failed;
+	ok = write_number_text(l, buf_slice(&text), out);
+	buf_close(&text);
+	return ok;
+}
+
+static bool
+write_set(struct lex *l, enum value_type type, struct buf *out)
+{
+	enum set_status st;
+	struct slice array;
+	struct set s;
+
+	if (!lex_value(l, 1, &array))
+		return false;
+	st = set_sort(&s, array, type);
+	put(out, "[", 1);
+	for (size_t i = 0; st == SET_OK && i < s.n; i++) {
+		if (i != 0)
+			put(out, ",", 1);
+		if (type == VALUE_NS)
+			(void)write_number_text(l, s.v[i].text, out);
+		else
+			put(out, s.v[i].raw.p - 1, s.v[i].raw.n + 2);
+	}
+	put(out, "]", 1);
+	set_close(&s);
+	out->failed |= st == SET_NOMEM;
+	return st != SET_INVALID ||
+	    lex_fail(l, "a set holds something that its type does not allow");
+}
+
+static bool
+write_bool(struct lex *l, struct buf *out, bool null)
+{
+	int c = lex_peek(l);
+	struct slice word;
+
+	if ((c != 't' && c != 'f') || !lex_value(l, 1, &word))
+		return lex_fail(l, "BOOL or NULL is neither true nor false");
+	if (null)
+		put(out, "null", 4);
+	else
+		put(out, word.p, word.n);
+	return true;
+}
+
+static bool write_value(struct lex *l, struct buf *out, unsigned depth);
+
+static bool
+write_list(struct lex *l, struct buf *out, unsigned depth)
+{
+	const char *comma = "[";
+	bool first = true;
+
+	if (!lex_take(l, '['))
+		return lex_fail(l, "L holds no array");
+	while (lex_element(l, &first)) {
+		put(out, comma, 1);
+		comma = ",";
+		if (!write_value(l, out, depth))
+			return false;
+	}
+	if (first)
+		put(out, "[", 1);
+	put(out, "]", 1);
+	return l->fault == NULL;
+}
+
+static bool
+write_typed(struct lex *l, enum value_type type, struct buf *out, unsigned depth)
+{
+	switch (type) {
+	case VALUE_S:
+	case VALUE_B:
+		return write_string(l, out);
+	case VALUE_N:
+		return write_number(l, out);
+	case VALUE_BOOL:
+		return write_bool(l, out, false);
+	case VALUE_NULL:
+		return write_bool(l, out, true);
+	case VALUE_M:
+		return write_map(l, out, depth);
+	case VALUE_L:
+		return write_list(l, out, depth);
+	case VALUE_SS:
+	case VALUE_NS:
+	case VALUE_BS:
+		return write_set(l, type, out);
+	case VALUE_INVALID:
+		break;
+	}
+	return lex_fail(l, "unknown attribute type");
+}
+
+static bool
+write_value(struct lex *l, struct buf *out, unsigned depth)
+{
+	struct slice tag;
+	bool first = true;
+
+	if (depth > LIMIT_JSON_DEPTH)
+		return lex_fail(l, "nested too deeply");
+	if (!lex_take(l, '{') || !lex_member(l, &first, &tag))
+		return lex_fail(l, "an attribute value is not an object with one type");
+	if (!write_typed(l, value_type_of(tag), out, depth + 2))
+		return false;
+	return lex_take(l, '}') || lex_fail(l, "an attribute value has more than one type");
+}
+
+static bool
+write_map(struct lex *l, struct buf *out, unsigned depth)
+{
+	const char *comma = "{";
+	struct slice name;
+	bool first = true;
+
+	if (!lex_take(l, '{'))
+		return lex_fail(l, "an image or M is not an object");
+	while (lex_member(l, &first, &name)) {
+		put(out, comma, 1);
+		comma = ",";
+		put(out, name.p - 1, name.n + 2);
+		put(out, ":", 1);
+		if (!write_value(l, out, depth))
+			return false;
+	}
+	if (first)
+		put(out, "{", 1);
+	put(out, "}", 1);
+	return l->fault == NULL;
+}
+
+/* The plain form is hardly ever longer than what it is made from, so room for
+ * that much makes the copies below it cheap. */
+static void
+make_room(struct slice from, struct buf *out)
+{
+	if (from.n <= out->max - out->n)
+		(void)buf_reserve(out, from.n);
+}
+
+const char *
+plain_add_image(struct slice image, struct buf *out)
+{
+	struct lex l = lex_of(image);
+
+	if (image.p == NULL) {
+		put(out, "null", 4);
+		return NULL;
+	}
+	make_room(image, out);
+	(void)(write_map(&l, out, 1) && lex_end(&l));
+	return l.fault;
+}
+
+const char *
+plain_add_value(struct slice value, struct buf *out)
+{
+	struct lex l = lex_of(value);
+
+	make_room(value, out);
+	(void)(write_value(&l, out, 1) && lex_end(&l));
+	return l.fault;
+}
+
+const char *
+plain_add_record(const struct record *r, struct buf *out)
+{
+	const char *fault;
+
+	put(out, "{\"key\":", 7);
+	fault = plain_add_image(r->keys, out);
+	if (fault != NULL)
+		return fault;
+	put(out, ",\"new\":", 7);
+	fault = plain_add_image(r->new_image, out);
+	if (fault != NULL)
+		return fault;
+	put(out, ",\"old\":", 7);
+	fault = plain_add_image(r->old_image, out);
+	put(out, "}", 1);
+	return fault;
+}
