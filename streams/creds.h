@@ -5,7 +5,9 @@
  * expire: creds_get() hands out what is valid and refreshes in time.
  *
  * Order: `none` when asked for (local endpoints), environment, then the
- * profile of the shared credentials and config files. Which one was used is
+ * profile of the shared credentials and config files; a profile named in the
+ * configuration goes before the environment. The first source that has
+ * something to say decides, also when that is an error. Which one was used is
  * logged once, without keys.
  */
 #ifndef STREAMS_CREDS_H
@@ -22,8 +24,8 @@ enum creds_source { CREDS_AUTO, CREDS_ENVIRONMENT, CREDS_PROFILE, CREDS_NONE };
 struct creds_conf {
 	enum creds_source source; /* AUTO on a loopback endpoint without any keys falls
 	                           * to NONE: allow_none */
-	bool allow_none;
-	const char *profile; /* NULL: AWS_PROFILE, then "default" */
+	bool allow_none;	  /* not when a profile is named */
+	const char *profile;	  /* NULL: AWS_PROFILE, then "default" */
 	const char *(*getenv)(const char *name); /* NULL: the process's */
 };
 
@@ -32,7 +34,7 @@ struct creds *creds_new(struct loop *lp, const struct creds_conf *conf);
 void creds_close(struct creds *c);
 
 /* fn: keys are valid during the callback; keys == NULL with e == NULL means
- * "do not sign" (CREDS_NONE); e: why there are none (ERR_AUTH, says every place that
+ * "no real signature is needed" (CREDS_NONE); e: why there are none (ERR_AUTH, says every place that
  * was looked at). */
 struct creds_call *creds_get(struct creds *c,
     void (*fn)(void *arg, const struct sigv4_keys *keys, const struct err *e), void *arg);

@@ -15,6 +15,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <netdb.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -248,8 +249,10 @@ serve_connection(void *arg)
 	int fd = (int)(intptr_t)arg;
 	char *text = malloc(REQUEST_MAX);
 	char path[100];
+	int yes = 1;
 	size_t n;
 
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
 	while ((n = read_request(fd, text, REQUEST_MAX)) > 0) {
 		atomic_fetch_add(&sv.requests, 1);
 		if (sscanf(text, "%*s %99s", path) != 1 || !answer(fd, path, text, n))
