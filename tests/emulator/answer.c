@@ -209,8 +209,11 @@ add_head(struct answer *an, struct evbuffer *out, struct rng *r, int64_t date_s)
 	(void)strftime(date, sizeof date, "%a, %d %b %Y %H:%M:%S GMT", &tm);
 	evbuffer_add_printf(out,
 	    "HTTP/1.1 %d %s\r\nServer: Server\r\nDate: %s\r\nContent-Type: %s\r\n"
-	    "Connection: keep-alive\r\nx-amzn-RequestId: %s\r\nx-amz-crc32: %u\r\n",
-	    an->status, reason(an->status), date, an->type, id, answer_crc(an));
+	    "Connection: %s\r\nx-amzn-RequestId: %s\r\n",
+	    an->status, reason(an->status), date, an->type, an->closing ? "close" : "keep-alive",
+	    id);
+	if (!an->no_crc)
+		evbuffer_add_printf(out, "x-amz-crc32: %u\r\n", answer_crc(an));
 	if (an->encoding != NULL)
 		evbuffer_add_printf(out, "Content-Encoding: %s\r\n", an->encoding);
 }

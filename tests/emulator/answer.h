@@ -21,6 +21,8 @@ struct answer {
 	struct evbuffer *body; /* owned */
 	uint32_t crc;
 	bool crc_known;
+	bool no_crc;	   /* leave the header out */
+	bool closing;	   /* the client wants no other answer on this connection */
 	const char *error; /* the AWS code, or NULL; for counting */
 };
 

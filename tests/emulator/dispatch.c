@@ -188,12 +188,11 @@ cut_gzip(struct answer *an)
 
 /* The faults that are in the bytes or in the time. */
 static struct wire_plan
-plan_for(const struct fault *f, struct answer *an, struct evbuffer *bytes, size_t body_n)
+plan_for(const struct fault *f, struct evbuffer *bytes, size_t body_n)
 {
 	struct wire_plan plan = {.bytes = bytes, .cut = SIZE_MAX, .end = WIRE_KEEP};
 	size_t head_n = evbuffer_get_length(bytes) - body_n;
 
-	(void)an;
 	if (f->kind == FAULT_RESET_BEFORE) {
 		plan.cut = 0;
 		plan.end = WIRE_RESET;
@@ -236,10 +235,12 @@ finish(struct emulator *em, struct wire_conn *wc, const struct wire_request *rq,
 		answer_gzip(an);
 	if (f->kind == FAULT_WRONG_CRC)
 		an->crc = answer_crc(an) ^ 1;
+	an->no_crc = em->o.no_crc;
+	an->closing = has_token(wire_header(rq, "connection"), "close");
 	body_n = evbuffer_get_length(an->body);
 	bytes = answer_bytes(an, &em->rng, shown_s(em), chunk);
-	plan = plan_for(f, an, bytes, body_n);
-	if (has_token(wire_header(rq, "connection"), "close") && plan.end == WIRE_KEEP)
+	plan = plan_for(f, bytes, body_n);
+	if (an->closing && plan.end == WIRE_KEEP)
 		plan.end = WIRE_CLOSE;
 	wire_send(wc, &plan);
 }

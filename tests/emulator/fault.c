@@ -50,8 +50,10 @@ parse(struct fault *f, const json_t *spec, struct err *e)
 	f->left = (uint64_t)json_integer_value(count);
 	if (p != NULL)
 		f->probability = json_number_value(p);
-	if (!(f->probability >= 0 && f->probability <= 1) || json_integer_value(count) < 0)
-		return err_set(e, ERR_USAGE, "fault: probability is 0..1, count not negative");
+	if (!(f->probability >= 0 && f->probability <= 1) || json_integer_value(count) < 0 ||
+	    (count != NULL && !json_is_integer(count)))
+		return err_set(
+		    e, ERR_USAGE, "fault: probability is 0..1, count a number from 0 on");
 	f->bytes = (uint64_t)json_integer_value(json_object_get(spec, "bytes"));
 	f->ms = (uint64_t)json_integer_value(json_object_get(spec, "ms"));
 	return 0;

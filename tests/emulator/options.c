@@ -32,8 +32,6 @@ static const struct option table[] = {
     {"listen", TEXT, OFS(listen), "127.0.0.1", NULL, "IPv4 address"},
     {"stdin-guard", FLAG, OFS(stdin_guard), NULL, NULL, "end when standard input ends"},
     {"help", FLAG, OFS(help), NULL, NULL, "this text"},
-    {"tls-cert", TEXT, OFS(tls_cert), NULL, NULL, "PEM chain; speak TLS (with --tls-key)"},
-    {"tls-key", TEXT, OFS(tls_key), NULL, NULL, "PEM private key"},
     {"region", TEXT, OFS(region), "us-east-1", NULL, "in ARNs, records and signatures"},
     {"account", TEXT, OFS(account), "123456789012", NULL, "in ARNs"},
     {"table", TEXT, OFS(table), "orders", NULL, "the table that is there at the start"},
@@ -72,6 +70,8 @@ static const struct option table[] = {
     {"session-token", TEXT, OFS(session_token), NULL, NULL, "its session token, if temporary"},
     {"clock-offset", SIGNED, OFS(clock_offset_s), "0", NULL,
 	"seconds the service's clock is ahead of ours"},
+    {"no-crc32", FLAG, OFS(no_crc), NULL, NULL,
+	"leave x-amz-crc32 out, as proxies and look-alikes do"},
     {"gzip", FLAG, OFS(gzip), NULL, NULL, "compress for clients that ask"},
     {"chunked", FLAG, OFS(chunked), NULL, NULL, "Transfer-Encoding: chunked"},
     {"chunk-bytes", NUMBER, OFS(chunk_bytes), "8192", NULL, "size of a chunk"},
@@ -143,8 +143,6 @@ check(const struct options *o, struct err *e)
 		return err_set(e, ERR_USAGE, "pages and chunks hold at least one");
 	if ((o->access_key != NULL) != (o->secret != NULL))
 		return err_set(e, ERR_USAGE, "--access-key and --secret go together");
-	if ((o->tls_cert != NULL) != (o->tls_key != NULL))
-		return err_set(e, ERR_USAGE, "--tls-cert and --tls-key go together");
 	return 0;
 }
 

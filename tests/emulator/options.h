@@ -17,7 +17,7 @@ struct options {
 	uint64_t port;
 	const char *listen;
 	bool stdin_guard, help;
-	const char *region, *account, *table, *tls_cert, *tls_key;
+	const char *region, *account, *table;
 	bool no_table, sort_key, lower_case_identity;
 	int view; /* enum view */
 	uint64_t seed, shards, records, items, split_every, rotate_every, pad, epoch, span_s;
@@ -27,7 +27,7 @@ struct options {
 	int order, filter, end, cursor; /* the enums above */
 	const char *access_key, *secret, *session_token;
 	int64_t clock_offset_s;
-	bool gzip, chunked;
+	bool gzip, chunked, no_crc;
 	uint64_t chunk_bytes;
 };
 

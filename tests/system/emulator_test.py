@@ -76,6 +76,8 @@ class Emulator:
         if self.connection is None:
             self.connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
         self.connection.timeout = timeout
+        if self.connection.sock is not None:
+            self.connection.sock.settimeout(timeout)
         try:
             self.connection.request("POST", path, body, headers)
             response = self.connection.getresponse()
@@ -322,6 +324,11 @@ class Listing(Case):
         self.assertEqual(page["LastEvaluatedShardId"], "")
         self.refused("ValidationException", e.call, "DescribeStream", StreamArn=e.arn(),
                      ExclusiveStartShardId="shardId-00000000000000000000-00000000")
+
+    def test_ten_thousand_shards(self):
+        e = self.boot("--shards", 10000)
+        self.assertEqual(len({s["ShardId"] for s in e.shards()}), 10000)
+        self.assertEqual(e.control("stats")["operations"]["DescribeStream"]["calls"], 100)
 
     def test_late_listing(self):
         e = self.boot("--listing-lag-ms", 60000)
@@ -699,7 +706,9 @@ class Faults(Case):
         self.assertTrue(50 < bad < 130, bad)
         e.control("fault", kind="none")
         self.well(e)
-        self.assertRaises(Refused, e.control, "fault", kind="nonsense")
+        for bad in ({"kind": "nonsense"}, {}, {"kind": "hang", "probability": 1.5},
+                    {"kind": "hang", "count": -1}, {"kind": "hang", "count": "many"}):
+            self.assertRaises(Refused, e.control, "fault", **bad)
 
 
 class Transport(Case):
@@ -748,11 +757,24 @@ class Transport(Case):
         self.assertTrue(e.shards())
 
     def test_headers(self):
+        e = self.boot("--no-crc32")
+        self.assertNotIn("x-amz-crc32", e.plain("ListStreams", {}).headers)
         e = self.boot("--clock-offset", 7200)
         answer = e.plain("ListStreams", {})
+        self.assertEqual(answer.headers["Connection"], "keep-alive")
         self.assertRegex(answer.headers["x-amzn-RequestId"], r"^[A-Z0-9]{52}$")
         shown = time.mktime(time.strptime(answer.headers["Date"], "%a, %d %b %Y %H:%M:%S GMT"))
         self.assertAlmostEqual(shown - time.mktime(time.gmtime()), 7200, delta=5)
+
+    def test_connection_close(self):
+        e = self.boot()
+        with socket.create_connection(("127.0.0.1", e.port), PATIENCE) as s:
+            s.sendall(b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n")
+            got = b""
+            while piece := s.recv(65536):
+                got += piece
+        self.assertIn(b"\r\nConnection: close\r\n", got)
+        self.assertTrue(got.endswith(b"healthy: the emulator\n"))
 
     def test_ends_with_its_parent(self):
         e = Emulator()
