@@ -7,7 +7,8 @@
  *   with KEY_ORDER      any number may be out, but none behind one that is not
  *
  * so a record never overtakes an earlier one of its key, retries included.
- * Keys are 64-bit hashes: two keys that collide wait for each other, nothing more.
+ * Keys are 64-bit hashes: two keys that collide wait for each other, nothing
+ * more. For a sink that needs the order of a whole shard, the shard is the key.
  */
 #ifndef PIPELINE_KEY_ORDER_H
 #define PIPELINE_KEY_ORDER_H
@@ -36,7 +37,7 @@ struct key_order {
 void key_order_init(struct key_order *ko, bool pipelined);
 void key_order_close(struct key_order *ko); /* all links have left */
 void key_order_enter(struct key_order *ko, struct key_link *l, uint64_t key_hash);
-/* The record is done; returns the link that may go now and could not before,
+/* The record is done (out or not); returns the link that may go now and could not before,
  * or NULL. */
 struct key_link *key_order_leave(struct key_order *ko, struct key_link *l);
 /* May it be submitted now? */

@@ -296,7 +296,8 @@ on_report(void *host, struct delivery *d, enum sink_verdict v, const struct err 
 	en->batch = NULL;
 	ln->out--;
 	b->left--;
-	key_order_back(&ln->keys, &en->key);
+	if (v != SINK_ACK || ln->closing)
+		key_order_back(&ln->keys, &en->key);
 	if (ln->closing) {
 		en->state = ENTRY_WAITING;
 		if (b->left == 0)
@@ -620,6 +621,7 @@ lane_new(struct lane **out, struct loop *lp, const char *name, const struct sink
 	ln->host = *host;
 	ln->key = BUF_INIT(LIMIT_PAGE_BODY);
 	ln->staged = mem_array((size_t)conf->batch_count, sizeof(struct delivery *));
+	ln->by_shard = (ops->caps & SINK_CAP_SHARD_ORDER) != 0;
 	key_order_init(&ln->keys, (ops->caps & SINK_CAP_KEY_ORDER) != 0);
 	breaker_init(&ln->breaker, conf->breaker_failures, conf->breaker_open_us);
 	ln->pump_timer = loop_timer_new(lp, pump, ln);

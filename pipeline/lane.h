@@ -39,6 +39,7 @@ struct window { /* one shard's records in one lane */
 	struct parcel *last_parcel;
 	struct window *next, *prev; /* in the lane's ring, while first != NULL */
 	bool queued;
+	uint64_t shard_hash; /* the order key of sinks that need a shard's order */
 };
 
 struct reject { /* a record on its way to the dead letters; valid until lane_buried() */

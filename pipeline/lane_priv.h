@@ -71,6 +71,7 @@ struct lane {
 	enum lane_state state;
 	struct breaker breaker;
 	struct key_order keys;
+	bool by_shard;	     /* a whole shard is one queue of `keys` */
 	struct window *ring; /* windows with queued entries, taken from in turn */
 	struct list ready;
 	struct list waiting;

@@ -51,7 +51,8 @@ window_unring(struct window *w)
 void
 window_init(struct window *w, struct lane *ln, const struct origin *origin)
 {
-	*w = (struct window){.lane = ln, .origin = origin};
+	*w = (struct window){
+	    .lane = ln, .origin = origin, .shard_hash = key_hash(slice_of(origin->shard))};
 	frontier_init(&w->frontier);
 }
 
@@ -159,7 +160,7 @@ entry_queue(struct window *w, struct parcel *pc, const struct record *r)
 	en->ticket = frontier_push(&w->frontier, &r->seq);
 	en->state = ENTRY_QUEUED;
 	pc->left++;
-	key_order_enter(&ln->keys, &en->key, en->d.key_hash);
+	key_order_enter(&ln->keys, &en->key, ln->by_shard ? w->shard_hash : en->d.key_hash);
 	if (w->last != NULL)
 		w->last->next = en;
 	else

@@ -64,7 +64,8 @@ live(bool pipelined, uint64_t seed)
 		} else if (x->out) {
 			struct key_link *next;
 
-			key_order_back(&ko, &x->link);
+			if (rng_below(&rng, 2) == 0)
+				key_order_back(&ko, &x->link);
 			x->out = x->used = false;
 			next = key_order_leave(&ko, &x->link);
 			if (next != NULL && !next->out)
