@@ -28,6 +28,7 @@ struct rate {
 	struct rate_wait *queue[2]; /* [1]: urgent */
 	struct rate_wait **tail[2];
 	int64_t burst_us; /* what burst grants take on average */
+	int64_t replaced; /* what the last grant took the place of in the ring */
 	unsigned per_second;
 	unsigned burst;
 	unsigned urgent_run; /* urgent grants in a row while others waited */
@@ -107,6 +108,7 @@ on_timer(void *arg)
 	w = queue_take(r);
 	if (w == NULL)
 		return;
+	r->replaced = r->granted[r->next];
 	r->granted[r->next] = loop_now(r->loop);
 	r->next = (r->next + 1) % r->per_second;
 	arm(r);
@@ -147,6 +149,15 @@ rate_take(struct rate *r, struct rate_wait *w)
 {
 	assert(!rate_waiting(w));
 	queue_add(r, w);
+	arm(r);
+}
+
+void
+rate_return(struct rate *r)
+{
+	r->next = (r->next + r->per_second - 1) % r->per_second;
+	r->granted[r->next] = r->replaced;
+	loop_timer_disarm(r->timer);
 	arm(r);
 }
 

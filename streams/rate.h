@@ -21,7 +21,7 @@
 
 struct rate;
 
-struct rate_wait { /* embedded in the user; zeroed before first use */
+struct rate_wait {			/* embedded in the user; zeroed before first use */
 	struct rate_wait *next, **prev; /* private */
 	void (*fn)(void *arg);
 	void *arg;
@@ -35,6 +35,9 @@ void rate_close(struct rate *r); /* NULL allowed; nobody may be waiting */
  * it (in the next pass at the earliest). Asking while waiting is a bug. fn may
  * ask again, and may close whatever it likes, the budget included. */
 void rate_take(struct rate *r, struct rate_wait *w);
+/* From inside fn only: the grant is not used after all, and is as if it had
+ * never been. */
+void rate_return(struct rate *r);
 void rate_cancel(struct rate *r, struct rate_wait *w); /* not waiting: no-op */
 bool rate_waiting(const struct rate_wait *w);
 

@@ -114,13 +114,17 @@ drop_iterator(struct reader *rd)
 	rd->iterator = NULL;
 }
 
-/* It is spent. LATEST cannot be asked for again: what came since it was first
- * asked for is owed. */
+/* It is spent before a record came of it. LATEST cannot be asked for again:
+ * what was written since is owed. Nor can TRIM_HORIZON, if it was had AT the
+ * start: the shard was whole then, and is owed from there. */
 static void
 spend_iterator(struct reader *rd)
 {
+	bool whole = rd->from == POS_TRIM_HORIZON && !rd->horizon && seq_is_set(&rd->start) &&
+	    rd->iterator != NULL;
+
 	drop_iterator(rd);
-	if (rd->from == POS_LATEST)
+	if (rd->from == POS_LATEST || whole)
 		rd->from = POS_AT_START;
 }
 
@@ -209,10 +213,12 @@ on_turn(void *arg)
 		rd->credited = rd->estimate;
 		rd->called_at = loop_now(rd->loop);
 		rd->call = api_get_records(rd->api, rd->iterator, rd->limit, on_records, rd);
-	} else if (rd->kicked)
-		go(rd);
-	else
+	} else if (rd->kicked) {
+		go(rd); /* with another turn: a host that always kicks is slowed down */
+	} else {
+		rate_return(rd->calls);
 		rd->state = PARKED;
+	}
 }
 
 /* --- failures --- */

@@ -15,15 +15,15 @@
  *                 shard does not have that number.
  *   AT_START      AT the shard's StartingSequenceNumber; TRIM_HORIZON if the listing
  *                 had none, or if the service refuses the number itself with ValidationException.
- *   TRIM_HORIZON  AT_START as well, so that what is trimmed from then on is
- *                 noticed; TRIM_HORIZON only if the beginning is trimmed
- *                 already, which is what was asked for and no loss.
+ *   TRIM_HORIZON  AT_START first, so that what is trimmed from then on is
+ *                 noticed; TRIM_HORIZON if the beginning is trimmed already,
+ *                 which is what was asked for and no loss.
  *   LATEST        LATEST, once. When that call fails or its iterator is spent
  *                 before a record was read, AT_START, since what came between must not be
  *                 lost; the host leaves out what is older than since_us.
  *
  * The token is taken before credit is asked for, so that no credit is held while
- * waiting for a turn; a reader without credit parks without its token, and
+ * waiting for a turn; a reader without credit gives its token back, parks, and
  * takes another when it is kicked. Iterators can be read again: a call that failed is
  * made again with the same one, so nothing is stepped over. One older than 14 min
  * 30 s is replaced without being tried.

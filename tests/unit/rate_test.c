@@ -201,6 +201,43 @@ test_cancel(void **state)
 }
 
 static void
+give_it_back(void *arg)
+{
+	struct user *u = arg;
+
+	u->granted++;
+	rate_return(u->rate);
+}
+
+/* A grant that is given back is nobody's: the others lose nothing by it. */
+static void
+test_return(void **state)
+{
+	struct user idle, busy;
+	struct rate *r;
+
+	(void)state;
+	start();
+	r = rate_new(seen.loop, 4, 1);
+	user_init(&idle, r, 0, true, 0);
+	idle.wait.fn = give_it_back;
+	user_init(&busy, r, 1, false, 1000);
+	rate_take(r, &busy.wait);
+	for (unsigned i = 0; i < 1000; i++) {
+		if (!rate_waiting(&idle.wait))
+			rate_take(r, &idle.wait);
+		fake_run(seen.loop, 100 * USEC_MS);
+	}
+	assert_true(idle.granted > 390);
+	assert_in_range(busy.granted, 399, 402);
+	assert_true(fake_most_in_a_second(seen.at, seen.n) <= 4);
+	rate_cancel(r, &idle.wait);
+	rate_cancel(r, &busy.wait);
+	rate_close(r);
+	loop_close(seen.loop);
+}
+
+static void
 close_rate(void *arg)
 {
 	struct user *u = arg;
@@ -233,6 +270,7 @@ main(void)
 	    cmocka_unit_test(test_urgent_first_but_not_alone),
 	    cmocka_unit_test(test_fair_among_equals),
 	    cmocka_unit_test(test_cancel),
+	    cmocka_unit_test(test_return),
 	    cmocka_unit_test(test_closed_from_inside),
 	};
 
