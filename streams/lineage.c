@@ -250,7 +250,7 @@ merge(struct lineage *ln, const struct api_shard *as)
 	learn_bounds(n, as);
 	learn_parent(n, as);
 	n->seen = ln->generation;
-	n->misses = 0;
+	n->missing = false;
 	n->told = false;
 	n->sh.listed = true;
 	return n;
@@ -307,13 +307,12 @@ missed(struct lineage *ln, struct node *n, bool *confirm)
 	bool complete = n->sh.state == SHARD_COMPLETE;
 
 	n->sh.listed = false;
-	if (n->misses == 0)
+	if (!n->missing)
 		n->missed_at = now;
-	if (n->misses < UINT8_MAX)
-		n->misses++;
+	n->missing = true;
 	if (n->told)
 		return false;
-	if (n->misses >= 2 && now - n->missed_at >= (complete ? REMEMBER : CONFIRM))
+	if (now - n->missed_at >= (complete ? REMEMBER : CONFIRM))
 		return true;
 	*confirm = *confirm || !complete;
 	return false;
