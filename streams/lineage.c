@@ -250,7 +250,7 @@ merge(struct lineage *ln, const struct api_shard *as)
 	learn_bounds(n, as);
 	learn_parent(n, as);
 	n->seen = ln->generation;
-	n->missing = false;
+	n->misses = 0;
 	n->told = false;
 	n->sh.listed = true;
 	return n;
@@ -307,12 +307,13 @@ missed(struct lineage *ln, struct node *n, bool *confirm)
 	bool complete = n->sh.state == SHARD_COMPLETE;
 
 	n->sh.listed = false;
-	if (!n->missing)
+	if (n->misses == 0)
 		n->missed_at = now;
-	n->missing = true;
+	if (n->misses < UINT8_MAX)
+		n->misses++;
 	if (n->told)
 		return false;
-	if (now - n->missed_at >= (complete ? REMEMBER : CONFIRM))
+	if (n->misses >= 2 && now - n->missed_at >= (complete ? REMEMBER : CONFIRM))
 		return true;
 	*confirm = *confirm || !complete;
 	return false;
