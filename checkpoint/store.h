@@ -49,7 +49,8 @@ struct gap {
 	enum gap_reason reason;
 	enum gap_state state;
 	struct pos last_acked;	    /* where the sink stood */
-	struct seq first_available; /* unset until known */
+	struct seq first_available; /* first record taken behind it; unset: none yet, and
+	                             * the gap is open-ended: it covers all up to there */
 	int64_t found_us;	    /* wall clock */
 	int64_t settled_us;	    /* 0 while open */
 };

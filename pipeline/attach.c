@@ -119,12 +119,24 @@ track_unreserve(struct track *t)
 	t->reserved = 0;
 }
 
+/* LATEST and TRIM_HORIZON mean something else each time they are asked for, so
+ * they are asked for once: whoever must ask again does so from the start, where
+ * what was trimmed meanwhile is an error and not a jump. Only behind a gap that
+ * is still open-ended the horizon may move: the gap covers it. */
+void
+track_asked_before(struct track *t)
+{
+	if (t->base.kind == POS_LATEST || (t->base.kind == POS_TRIM_HORIZON && t->gap == NULL))
+		t->base.kind = POS_AT_START;
+}
+
 static void
 track_join(struct track *t, struct line *l)
 {
 	t->line = l;
 	l->track_count++;
 	track_set_state(t, TRACK_FED, l->catching ? "catches up" : "leading");
+	track_asked_before(t);
 }
 
 /* Off its line; the caller sets the next state and, after the last of its
@@ -149,6 +161,7 @@ track_begin(struct track *t, const struct pos *at)
 		t->base = *at;
 	} else {
 		t->base = *at;
+		track_find_gap(t);
 	}
 	if (at->kind == POS_COMPLETE) {
 		t->kept_complete = true;
@@ -273,18 +286,9 @@ line_covers(const struct line *l, const struct track *t)
 		    (t->base.seq.n == 0 || seq_cmp(&l->from.seq, &t->base.seq) == 0);
 	if (seq_is_set(read))
 		return seq_cmp(read, &t->last) <= 0;
-	switch (l->from.kind) {
-	case POS_TRIM_HORIZON:
-		return true;
-	case POS_AT_START:
-	case POS_AFTER:
-		return !seq_is_set(&l->from.seq) || seq_cmp(&l->from.seq, &t->last) <= 0;
-	case POS_NONE:
-	case POS_LATEST:
-	case POS_COMPLETE:
-		return false;
-	}
-	return false;
+	/* Nothing read yet. Only AFTER a number is exact: TRIM_HORIZON, which a
+	 * refused start falls back to, may begin anywhere. */
+	return l->from.kind == POS_AFTER && seq_cmp(&l->from.seq, &t->last) <= 0;
 }
 
 static void
@@ -440,9 +444,9 @@ join_covered(struct run *rn)
 	return left;
 }
 
-/* The lowest (or highest) position of those that wait, and of those on `with`. */
+/* The lowest (or highest) position of those that wait. */
 static struct pos
-find_pos(struct run *rn, bool highest, const struct line *with)
+find_pos(struct run *rn, bool highest)
 {
 	struct pos best = {.kind = POS_NONE};
 
@@ -451,7 +455,7 @@ find_pos(struct run *rn, bool highest, const struct line *with)
 		struct pos at = track_next(t);
 		int r;
 
-		if (!track_may_be_fed(t) && (t->state != TRACK_FED || t->line != with))
+		if (!track_may_be_fed(t))
 			continue;
 		r = best.kind == POS_NONE ? 0 : pos_cmp(&at, &best);
 		if (best.kind == POS_NONE || (highest ? r > 0 : r < 0))
@@ -473,10 +477,12 @@ give_up_latest(struct run *rn)
 	}
 }
 
+/* For those who wait behind it. Who rides it now joins again or, if it was no
+ * further than they are, waits for the next turn. */
 static void
 restart_catching(struct run *rn, struct line *l)
 {
-	struct pos from;
+	struct pos from = find_pos(rn, false);
 
 	if (loop_now(rn->feed->pl->loop) - l->started_at < RESTART_AFTER)
 		return;
@@ -484,12 +490,10 @@ restart_catching(struct run *rn, struct line *l)
 		struct track *t = l->tracks;
 
 		track_leave(t);
-		track_set_state(t, TRACK_READY, "begins again from the lowest");
+		track_set_state(t, TRACK_READY, "somebody waits further back");
 	}
 	line_close(l);
-	from = find_pos(rn, false, NULL);
-	if (from.kind != POS_NONE)
-		(void)line_open(rn, true, &from);
+	(void)line_open(rn, true, &from);
 }
 
 static void
@@ -515,14 +519,14 @@ run_assign(struct run *rn)
 	if (join_covered(rn) > 0 && line_leading(rn) == NULL) {
 		if (line_catching(rn) != NULL)
 			give_up_latest(rn);
-		from = find_pos(rn, true, NULL);
+		from = find_pos(rn, true);
 		(void)line_open(rn, false, &from);
 		(void)join_covered(rn);
 	}
 	if (join_covered(rn) > 0) {
 		give_up_latest(rn);
 		if (line_catching(rn) == NULL) {
-			from = find_pos(rn, false, NULL);
+			from = find_pos(rn, false);
 			(void)line_open(rn, true, &from);
 		} else {
 			restart_catching(rn, line_catching(rn));
@@ -637,8 +641,7 @@ line_refund(void *ctx, struct reader *rd, size_t bytes)
 	line_turn_over(l);
 }
 
-/* TRIM_HORIZON and LATEST mean something else tomorrow: as soon as a record was
- * read, the position is that record. */
+/* As soon as a record was read, the position is that record. */
 static void
 track_pin_base(struct track *t, const struct page *page)
 {
@@ -646,8 +649,6 @@ track_pin_base(struct track *t, const struct page *page)
 		return;
 	if (t->gap != NULL)
 		track_first_after_gap(t, &page->records[0].seq);
-	if (t->base.kind != POS_TRIM_HORIZON && t->base.kind != POS_LATEST)
-		return;
 	t->base.kind = POS_AT_START;
 	t->base.seq = page->records[0].seq;
 	keeper_mark(t->run->feed->pl->keeper, &t->keep, false);
@@ -681,6 +682,16 @@ line_meet(struct line *l)
 	}
 }
 
+/* Somebody may be able to join now that a line has moved. */
+static bool
+any_ready(const struct run *rn)
+{
+	for (size_t i = 0; i < rn->feed->sub_count; i++)
+		if (rn->tracks[i].state == TRACK_READY)
+			return true;
+	return false;
+}
+
 static void
 line_page(void *ctx, struct reader *rd, struct page *page, size_t credited)
 {
@@ -699,11 +710,10 @@ line_page(void *ctx, struct reader *rd, struct page *page, size_t credited)
 		track_take(t, page);
 	(void)pipeline_bytes(fd->pl, &fd->pl->peak);
 	line_turn_over(l);
-	if (l->catching) {
+	if (l->catching)
 		line_meet(l);
-		if (l->track_count == 0)
-			run_assign(rn);
-	}
+	if (l->track_count == 0 || any_ready(rn))
+		run_assign(rn);
 }
 
 static void
@@ -730,11 +740,33 @@ line_end(void *ctx, struct reader *rd)
 		lineage_shard_ended(rn->feed->lineage, rn->shard);
 }
 
+/* Where the line's reader stands: what was lost lies right behind it. */
+static struct pos
+line_pos(const struct line *l)
+{
+	const struct seq *read = reader_last(l->reader);
+
+	if (seq_is_set(read))
+		return (struct pos){.kind = POS_AFTER, .seq = *read};
+	return l->from;
+}
+
+/* A number that is trimmed or refused is lost for those who stand at it; who
+ * rides along from further on asks for his own. */
+static bool
+loses(const struct track *t, const struct pos *at, enum reader_loss loss)
+{
+	struct pos next = track_next(t);
+
+	return loss == READER_GONE || pos_cmp(&next, at) <= 0;
+}
+
 static void
 line_lost(void *ctx, struct reader *rd, enum reader_loss loss, const struct api_result *rs)
 {
 	struct line *l = ctx;
 	struct run *rn = l->run;
+	struct pos at = line_pos(l);
 	struct track *lost = NULL;
 
 	(void)rd;
@@ -744,8 +776,12 @@ line_lost(void *ctx, struct reader *rd, enum reader_loss loss, const struct api_
 		struct track *t = l->tracks;
 
 		track_leave(t);
-		track_set_state(t, TRACK_LOST, "the service has no such position");
-		link_in(&lost, t);
+		if (loses(t, &at, loss)) {
+			track_set_state(t, TRACK_LOST, "the service has no such position");
+			link_in(&lost, t);
+		} else {
+			track_set_state(t, TRACK_READY, "its line was lost further back");
+		}
 	}
 	line_close(l);
 	while (lost != NULL) {

@@ -40,6 +40,7 @@ feed_set_state(struct feed *fd, enum feed_state to, const char *why)
 
 /* ---- rows ---- */
 
+/* An ended stream keeps its own row and its gaps, nothing else. */
 static void
 row_write(struct keep_item *it, struct txn *t)
 {
@@ -53,6 +54,31 @@ row_write(struct keep_item *it, struct txn *t)
 	};
 
 	txn_stream(t, &row);
+	if (!fd->row_ended)
+		return;
+	for (struct shard *sh = lineage_first(fd->lineage); sh != NULL; sh = sh->next)
+		txn_forget_shard(t, fd->arn, sh->id);
+	for (size_t i = 0; i < fd->sub_count; i++)
+		txn_delete_subscription(t, fd->arn, lane_name(fd->subs[i].slot->lane));
+}
+
+static void
+forget_old_shard(void *arg, const struct shard_row *r)
+{
+	txn_forget_shard(arg, r->arn, r->shard);
+}
+
+static void
+old_write(struct keep_item *it, struct txn *t)
+{
+	struct feed *fd = CONTAINER_OF(it, struct feed, old_keep);
+	struct stream_row row = *fd->old;
+
+	row.ended = true;
+	txn_stream(t, &row);
+	loaded_each_shard(fd->pl->loaded, row.arn, forget_old_shard, t);
+	for (size_t i = 0; i < fd->sub_count; i++)
+		txn_delete_subscription(t, row.arn, lane_name(fd->subs[i].slot->lane));
 }
 
 static void
@@ -150,6 +176,7 @@ on_found(void *ctx, struct shard *sh)
 	struct run *rn = run_new(fd, sh);
 	struct pos at = {.kind = POS_AT_START};
 
+	fd->complete_since = 0;
 	keeper_mark(fd->pl->keeper, &rn->keep, false);
 	for (size_t i = 0; i < fd->sub_count; i++) {
 		if (!fd->subs[i].subscribed)
@@ -289,7 +316,9 @@ on_trouble(void *ctx, const struct api_result *rs)
 		fd->not_found = 0;
 		return;
 	}
-	if (fd->fresh && fd->state == FEED_LISTING) {
+	/* A table may have got another stream between two of our calls. */
+	if (fd->fresh && fd->state == FEED_LISTING &&
+	    (fd->conf->arn != NULL || fd->not_found + 1 >= GONE_ANSWERS)) {
 		feed_set_state(fd, FEED_FAILED, "no such stream");
 		pipeline_fail(fd->pl, PIPELINE_CONFIG, &rs->err);
 		return;
@@ -351,11 +380,10 @@ begin_known(struct feed *fd)
 
 			if (row != NULL)
 				at = row->pos;
-			/* LATEST is not durable at the service. */
-			if (at.kind == POS_LATEST)
-				at.kind = POS_AT_START;
-			if (fd->subs[i].subscribed)
-				track_begin(&rn->tracks[i], &at);
+			if (!fd->subs[i].subscribed)
+				continue;
+			track_begin(&rn->tracks[i], &at);
+			track_asked_before(&rn->tracks[i]);
 		}
 		run_changed(rn, "known");
 	}
@@ -443,15 +471,33 @@ close_stream(struct feed *fd)
 
 /* ---- the end of a stream, and the next ---- */
 
+static bool
+all_complete(const struct feed *fd)
+{
+	for (struct shard *sh = lineage_first(fd->lineage); sh != NULL; sh = sh->next)
+		if (sh->state != SHARD_COMPLETE)
+			return false;
+	return true;
+}
+
+/* Disabled, and everything that is listed was read. Listings are late, so that
+ * must hold for a while before it is the end. */
 void
 feed_check_end(struct feed *fd)
 {
+	int64_t now = loop_now(fd->pl->loop);
+
 	if (fd->state != FEED_RUNNING || !lineage_listed_once(fd->lineage) ||
-	    !lineage_disabled(fd->lineage))
+	    !lineage_disabled(fd->lineage) || !all_complete(fd)) {
+		fd->complete_since = 0;
 		return;
-	for (struct shard *sh = lineage_first(fd->lineage); sh != NULL; sh = sh->next)
-		if (sh->state != SHARD_COMPLETE)
-			return;
+	}
+	if (fd->complete_since == 0)
+		fd->complete_since = now;
+	if (now - fd->complete_since < fd->conf->settle_us) {
+		loop_timer_arm(fd->timer, fd->complete_since + fd->conf->settle_us - now);
+		return;
+	}
 	log_info(
 	    "feed", fd->name, "the stream is disabled and read to its end label=%s", fd->label);
 	feed_set_state(fd, FEED_DRAINED, "disabled and fully read");
@@ -562,11 +608,14 @@ on_table(void *arg, const struct api_result *rs, const struct api_table *tb)
 	    fd->timer, fd->arn != NULL ? 60 * USEC_SEC : backoff_next(&fd->backoff, fd->pl->loop));
 }
 
+/* The feed's timer. */
 static void
 resolve(void *arg)
 {
 	struct feed *fd = arg;
 
+	if (fd->state == FEED_RUNNING)
+		feed_check_end(fd);
 	if (fd->call != NULL || fd->conf->table == NULL ||
 	    (fd->state != FEED_RESOLVING && fd->state != FEED_DRAINED))
 		return;
@@ -614,6 +663,11 @@ feed_start(struct feed *fd)
 	const struct stream_row *row = loaded_stream(fd->pl->loaded, fd->name, fd->table);
 	const char *arn = fd->conf->arn;
 
+	/* What follows an accepted end is read from its beginning. */
+	fd->old = loaded_replaced(fd->pl->loaded, fd->name, fd->table);
+	if (fd->old != NULL)
+		keeper_mark(fd->pl->keeper, &fd->old_keep, false);
+	fd->successor = fd->old != NULL;
 	if (arn == NULL && row != NULL)
 		arn = row->arn;
 	if (arn == NULL) {
@@ -691,6 +745,7 @@ feed_new(struct pipeline *pl, const char *name, struct api *api, const struct fe
 	}
 	fd->keep.write = row_write;
 	fd->keep.durable = row_durable;
+	fd->old_keep.write = old_write;
 	/* 500 ms to 30 s: a table that cannot be described yet is no hurry. */
 	fd->backoff = (struct backoff){.base_us = 500 * USEC_MS, .cap_us = 30 * USEC_SEC};
 	fd->timer = loop_timer_new(pl->loop, resolve, fd);
@@ -704,6 +759,7 @@ feed_close(struct feed *fd)
 		api_cancel(fd->call);
 	close_stream(fd);
 	feed_gaps_close(fd);
+	keeper_forget(fd->pl->keeper, &fd->old_keep);
 	loop_timer_close(fd->timer);
 	free(fd->subs);
 	free(fd->latest);

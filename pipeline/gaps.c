@@ -180,6 +180,21 @@ track_first_after_gap(struct track *t, const struct seq *first)
 }
 
 void
+track_find_gap(struct track *t)
+{
+	struct feed *fd = t->run->feed;
+
+	if (t->base.kind != POS_TRIM_HORIZON)
+		return;
+	for (struct gap_item *gi = fd->gaps; gi != NULL; gi = gi->next)
+		if ((gi->gap.reason == GAP_TRIMMED || gi->gap.reason == GAP_REFUSED) &&
+		    gi->gap.state != GAP_OPEN && !seq_is_set(&gi->gap.first_available) &&
+		    strcmp(gi->gap.shard, t->run->shard->id) == 0 &&
+		    strcmp(gi->gap.sink, lane_name(t->sub->slot->lane)) == 0)
+			t->gap = gi;
+}
+
+void
 track_settle_lost(struct track *t)
 {
 	struct run *rn = t->run;

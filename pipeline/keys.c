@@ -129,5 +129,13 @@ const struct conf_key feed_keys[] = {
 	.min = USEC_SEC,
 	.max = 3600 * USEC_SEC,
 	.doc = "How often all shards are listed."},
+    {.name = "discovery.settle",
+	.type = CONF_DURATION,
+	.ofs = FEED(settle_us),
+	.def = "10m",
+	.min = 0,
+	.max = 24 * 3600 * USEC_SEC,
+	.doc = "How long a disabled stream that was read to its end must list no new shard, since "
+	       "listings are late, before the table's next stream is begun."},
     {.name = NULL},
 };

@@ -255,6 +255,9 @@ breaker_over(void *arg)
 static void
 batch_settled(struct lane *ln, const struct batch *b)
 {
+	/* What was out when it broke decides nothing any more: the probe will. */
+	if (ln->state == LANE_BREAKING)
+		return;
 	if (b->acked != 0 || b->retried == 0) {
 		if (breaker_succeeded(&ln->breaker)) {
 			log_info("lane", ln->name, "the sink works again");

@@ -186,16 +186,28 @@ replacement_settled(const struct loaded *ld, const char *arn)
 	return settled;
 }
 
-const struct stream_row *
-loaded_stream(const struct loaded *ld, const char *name, const char *table)
+static const struct stream_row *
+find_stream(const struct loaded *ld, const char *name, const char *table, bool replaced)
 {
 	const struct stream_row *r = ld->streams.v;
 
 	for (size_t i = 0; i < ld->streams.n; i++)
 		if (!r[i].ended && strcmp(r[i].stream, name) == 0 &&
-		    strcmp(r[i].table, table) == 0 && !replacement_settled(ld, r[i].arn))
+		    strcmp(r[i].table, table) == 0 && replacement_settled(ld, r[i].arn) == replaced)
 			return &r[i];
 	return NULL;
+}
+
+const struct stream_row *
+loaded_stream(const struct loaded *ld, const char *name, const char *table)
+{
+	return find_stream(ld, name, table, false);
+}
+
+const struct stream_row *
+loaded_replaced(const struct loaded *ld, const char *name, const char *table)
+{
+	return find_stream(ld, name, table, true);
 }
 
 const struct subscription_row *

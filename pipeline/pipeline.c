@@ -380,6 +380,9 @@ pipeline_close(struct pipeline *pl)
 int
 pipeline_gap_accept(struct pipeline *pl, uint64_t id, struct err *e)
 {
+	if (pl->draining)
+		return err_retry(e, ERR_REFUSED,
+		    "the daemon is just stopping; accept the gap once it has stopped");
 	for (struct feed *fd = pl->feeds; fd != NULL; fd = fd->next)
 		for (struct gap_item *gi = fd->gaps; gi != NULL; gi = gi->next)
 			if (gi->gap.id == id)

@@ -68,6 +68,7 @@ struct feed_conf {
 	int64_t calls_per_second; /* "poll.calls", per shard */
 	int64_t readers;	  /* 1 or 2 a shard */
 	int64_t list_interval_us; /* "discovery.interval" */
+	int64_t settle_us;	  /* "discovery.settle" */
 };
 extern const struct conf_key feed_keys[];
 

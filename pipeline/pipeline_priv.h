@@ -153,6 +153,10 @@ struct feed {
 	int64_t first_seen_us;
 	char trouble[256];
 	uint64_t pages, records, bytes, detaches, call_errors;
+	int64_t complete_since;	      /* monotonic: disabled and all read since then; 0: not so */
+	const struct stream_row *old; /* borrowed from loaded: a stream whose end was accepted
+	                               * while we were down; its rows go */
+	struct keep_item old_keep;
 	size_t not_found; /* DescribeStream said NOT_FOUND so often in a row */
 };
 
@@ -211,8 +215,9 @@ void track_set_state(struct track *t, enum track_state to, const char *why);
 const char *track_state_name(enum track_state s);
 void track_make_ready(struct track *t, const char *why);
 void track_begin(struct track *t, const struct pos *at); /* position known: waits or is ready */
-struct pos track_position(const struct track *t);	 /* what is saved */
-void track_moved(struct track *t);			 /* its frontier moved */
+void track_asked_before(struct track *t);	  /* LATEST or TRIM_HORIZON were asked for once */
+struct pos track_position(const struct track *t); /* what is saved */
+void track_moved(struct track *t);		  /* its frontier moved */
 void track_complete(struct track *t, const char *why);
 void track_dropped(struct track *t); /* its lane let go of its records */
 void slot_offer(struct slot *sl);    /* its lane has room or works again */
@@ -223,6 +228,8 @@ void track_lost(struct track *t, enum reader_loss loss);
 void track_settle_lost(struct track *t); /* LOST and nothing held: the gap is written */
 void track_gap(struct track *t, enum gap_reason reason, const char *shard);
 void track_first_after_gap(struct track *t, const struct seq *first);
+/* Begins at the trim horizon because of a gap that was settled in an earlier run? */
+void track_find_gap(struct track *t);
 /* A gap of a whole stream, for one sink. */
 void feed_gap(struct feed *fd, struct subscriber *sub, enum gap_reason reason);
 void feed_gap_loaded(struct feed *fd, const struct gap *g);
@@ -238,6 +245,9 @@ uint64_t loaded_dead_letters(const struct loaded *ld);
 /* The oldest stream of that name and table that is not ended; NULL: none. */
 const struct stream_row *
 loaded_stream(const struct loaded *ld, const char *name, const char *table);
+/* One of that name and table that is not ended, but whose replacement was accepted. */
+const struct stream_row *
+loaded_replaced(const struct loaded *ld, const char *name, const char *table);
 const struct subscription_row *
 loaded_subscription(const struct loaded *ld, const char *arn, const char *sink);
 const struct position_row *
