@@ -18,8 +18,9 @@ V          ?=
 
 ROOMS      := base record streams sinks checkpoint pipeline daemon
 PKGS       := libevent libcurl jansson sqlite3 yaml-0.1 libcrypto zlib
-PKG_CFLAGS  = $(shell pkg-config --cflags $(PKGS))
-PKG_LIBS    = $(shell pkg-config --libs $(PKGS))
+# Asked when first needed, and once: setup may have to install them first.
+PKG_CFLAGS  = $(eval PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS)))$(PKG_CFLAGS)
+PKG_LIBS    = $(eval PKG_LIBS := $(shell pkg-config --libs $(PKGS)))$(PKG_LIBS)
 
 WARN := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
 	-Wold-style-definition -Wvla -Wformat=2 -Wundef -Wcast-qual -Wpointer-arith \
@@ -54,6 +55,10 @@ SIM_OBJS   := $(patsubst %.c,$(O)/%.o,$(sort $(wildcard tests/sim/*.c)))
 EMU_OBJS   := $(patsubst %.c,$(O)/%.o,$(sort $(wildcard tests/emulator/*.c)))
 BENCH_SRCS := $(sort $(wildcard bench/*.c))
 BENCH_BINS := $(BENCH_SRCS:%.c=$(O)/%)
+FUZZ_SRCS  := $(sort $(wildcard tests/fuzz/*_fuzz.c))
+TOOL_BINS  := $(patsubst %.c,$(O)/%,$(sort $(wildcard tests/tools/*.c)))
+SIM        := $(O)/tests/sim/sim
+EMULATOR   := $(O)/tests/emulator/emulator
 
 all: $(O)/slipring
 
@@ -74,6 +79,8 @@ $(O)/%.o: %.c $(O)/flags
 
 # Rebuild everything when compiler or flags change.
 $(O)/flags: FORCE
+	@pkg-config --exists --print-errors $(PKGS) || \
+	    { echo 'libraries are missing: tests/tools/setup.sh build installs them' >&2; exit 1; }
 	@mkdir -p $(@D)
 	@echo '$(CC) $(subst ','\'',$(ALL_CFLAGS) $(ALL_LDFLAGS))' | cmp -s - $@ || \
 	    echo '$(CC) $(subst ','\'',$(ALL_CFLAGS) $(ALL_LDFLAGS))' > $@
@@ -91,25 +98,145 @@ $(O)/bench/%: $(O)/bench/%.o $(LIB)
 	$(SAY) '  LD   $@'
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS) -lm
 
-$(O)/tests/sim/sim: $(SIM_OBJS) $(LIB)
+$(SIM): $(SIM_OBJS) $(LIB)
 	$(SAY) '  LD   $@'
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS) -lm
 
-$(O)/tests/emulator/emulator: $(EMU_OBJS) $(LIB)
+$(EMULATOR): $(EMU_OBJS) $(LIB)
 	$(SAY) '  LD   $@'
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS) -lm
+
+# --- tests ---
+# The targets with a long way to go are in tests/tools/check.py; it counts, too.
+
+CHECK := /usr/bin/python3 tests/tools/check.py
+SUBMAKE = $(MAKE) --no-print-directory $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc))
+units: $(UNIT_BINS)
+tests: units $(SIM) $(EMULATOR) $(TOOL_BINS)
+
+check:
+	@tests/tools/setup.sh check
+	@$(CHECK) all $(if $(SEEDS),--seeds $(SEEDS))
+
+check-fast: all tests
+	@$(CHECK) fast --build $(O) $(if $(SEEDS),--seeds $(SEEDS))
+
+check-unit: units
+	@$(CHECK) unit --build $(O)
+
+check-sim: $(SIM)
+	@$(CHECK) sim --build $(O) $(if $(SEEDS),--seeds $(SEEDS))
+
+check-system: all tests
+	@tests/tools/setup.sh check
+	@$(CHECK) system --build $(O)
+
+check-asan:
+	@$(SUBMAKE) O=$(O)/asan SAN=address,undefined all tests
+	@$(CHECK) asan --build $(O)/asan
+
+check-tsan:
+	@$(SUBMAKE) O=$(O)/tsan SAN=thread units
+	@$(CHECK) tsan --build $(O)/tsan
+
+check-mutants:
+	@/usr/bin/python3 tests/tools/mutants.py $(MUTANTS)
+	@$(if $(MUTANTS),:,/usr/bin/python3 tests/sim/mutants.py)
+
+demo:
+	@tests/tools/setup.sh demo
+	@$(SUBMAKE) all $(EMULATOR)
+	@/usr/bin/python3 tests/system/demo.py
+
+# make fuzz TARGET=scan SECONDS=60; what it finds it leaves in build/fuzz.
+SECONDS_ = $(if $(filter-out 0,$(SECONDS)),$(SECONDS),60)
+fuzz:
+	@test -f 'tests/fuzz/$(TARGET)_fuzz.c' || { echo 'usage: make fuzz TARGET=NAME' \
+	    'SECONDS=60, NAME one of: $(FUZZ_SRCS:tests/fuzz/%_fuzz.c=%)' >&2; exit 64; }
+	@$(SUBMAKE) CC=clang-14 O=$(O)/fuzz SAN=address,undefined,fuzzer-no-link \
+	    $(O)/fuzz/tests/fuzz/$(TARGET)_fuzz
+	@mkdir -p $(O)/fuzz/corpus/$(TARGET)
+	@$(O)/fuzz/tests/fuzz/$(TARGET)_fuzz -max_total_time=$(SECONDS_) -timeout=10 -rss_limit_mb=1024 \
+	    -print_final_stats=1 -artifact_prefix=$(O)/fuzz/$(TARGET)- $(O)/fuzz/corpus/$(TARGET) \
+	    $(wildcard tests/fuzz/corpus/$(TARGET))
+
+$(O)/tests/fuzz/%_fuzz: $(O)/tests/fuzz/%_fuzz.o $(LIB)
+	$(SAY) '  LD   $@'
+	$(Q)$(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(PKG_LIBS) -lm
+
+bench: $(BENCH_BINS)
+	@for b in $(BENCH_BINS); do $$b || exit 1; done
+
+format:
+	@clang-format-14 -i $(wildcard $(addsuffix /*.[ch],$(ROOMS) bench tests/unit tests/sim \
+	    tests/emulator tests/tools tests/fuzz))
+
+# --- installation ---
+
+BINDIR     ?= $(PREFIX)/bin
+SYSCONFDIR ?= /etc
+UNITDIR    ?= $(PREFIX)/lib/systemd/system
+SYSUSERS   ?= $(PREFIX)/lib/sysusers.d
+DOCDIR     ?= $(PREFIX)/share/doc/slipring
+MANDIR     ?= $(PREFIX)/share/man
+DOCS       := LICENSE CHANGELOG.md $(wildcard README.md docs/*.md)
+MANUALS    := $(wildcard docs/man/*.[1578])
+CONFIG     := $(DESTDIR)$(SYSCONFDIR)/slipring/slipring.yaml
+man_to      = $(DESTDIR)$(MANDIR)/man$(patsubst .%,%,$(suffix $(1)))/$(notdir $(1))
+
+install: all
+	install -D -m 755 $(O)/slipring $(DESTDIR)$(BINDIR)/slipring
+	install -d $(DESTDIR)$(UNITDIR)
+	sed 's|^ExecStart=[^ ]*/slipring|ExecStart=$(BINDIR)/slipring|' systemd/slipring.service \
+	    > $(DESTDIR)$(UNITDIR)/slipring.service
+	chmod 644 $(DESTDIR)$(UNITDIR)/slipring.service
+	install -D -m 644 systemd/slipring.sysusers $(DESTDIR)$(SYSUSERS)/slipring.conf
+	install -d $(DESTDIR)$(DOCDIR)
+	install -m 644 $(DOCS) $(DESTDIR)$(DOCDIR)
+	install -D -m 644 conf/slipring.yaml $(DESTDIR)$(DOCDIR)/slipring.yaml
+	$(foreach m,$(MANUALS),install -D -m 644 $(m) $(call man_to,$(m)) &&) true
+	@# The operator's own is kept; the sample beside the documents is always new.
+	test -e $(CONFIG) || install -D -m 644 conf/slipring.yaml $(CONFIG)
+
+# Configuration and state stay.
+uninstall:
+	rm -f $(DESTDIR)$(BINDIR)/slipring $(DESTDIR)$(UNITDIR)/slipring.service \
+	    $(DESTDIR)$(SYSUSERS)/slipring.conf $(foreach m,$(MANUALS),$(call man_to,$(m)))
+	rm -rf $(DESTDIR)$(DOCDIR)
 
 clean:
 	rm -rf $(O)
 
+define HELP
+make              build/slipring
+make demo         a table's changes on your terminal, in a minute
+make check        everything CI proves; SKIP_SERVICES=1 without real services
+make check-fast   under a minute: style, layers, banned words, unit tests, some seeds
+make check-unit   unit tests
+make check-sim    the simulator; SEEDS=1..20000
+make check-system against real services and the emulator
+make check-asan   unit tests, emulator and simulator under ASan and UBSan
+make check-tsan   what has threads under TSan
+make check-mutants  plants known faults; each must be found. MUTANTS="a b": only those
+make fuzz         TARGET=NAME SECONDS=60
+make bench        the speed table
+make format       clang-format over the tree
+make install      DESTDIR= PREFIX=/usr/local; and uninstall
+make clean
+Variables: CC CFLAGS CPPFLAGS LDFLAGS O=build V=1 SAN=address,undefined WERROR=1
+endef
+help:
+	$(info $(HELP))
+	@:
+
 FORCE:
-.PHONY: all clean FORCE
+.PHONY: all clean FORCE units tests check check-fast check-unit check-sim check-system check-asan \
+	check-tsan check-mutants demo fuzz bench format install uninstall help
 .SECONDARY:
--include $(wildcard $(addprefix $(O)/,$(addsuffix /*.d,$(ROOMS) bench tests/unit tests/sim tests/emulator)))
+-include $(wildcard $(addprefix $(O)/,$(addsuffix /*.d,$(ROOMS) bench tests/unit tests/sim tests/emulator tests/tools tests/fuzz)))
 
 # Small programs that test scripts drive.
 $(O)/tests/tools/%: $(O)/tests/tools/%.o $(LIB)
 	$(SAY) '  LD   $@'
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS)
 
--include $(wildcard $(O)/tests/tools/*.d)

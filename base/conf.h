@@ -43,23 +43,23 @@ struct conf_key {
 	const char *name; /* NULL ends the table. "poll.idle" is key idle of map poll */
 	enum conf_type type;
 	unsigned flags;
-	size_t ofs;	  /* offsetof in the struct that is filled */
-	const char *def;  /* as it would be written; NULL: zero/unset */
-	int64_t min, max; /* INT, DURATION, SIZE; both 0: any value >= 0 */
+	size_t ofs;		  /* offsetof in the struct that is filled */
+	const char *def;	  /* as it would be written; NULL: zero/unset */
+	int64_t min, max;	  /* INT, DURATION, SIZE; both 0: any value >= 0 */
 	const char *const *words; /* ENUM: NULL-terminated */
-	const char *doc;  /* one sentence */
+	const char *doc;	  /* one sentence */
 };
 
 enum conf_kind { CONF_SCALAR, CONF_SEQUENCE, CONF_MAPPING };
 
 struct conf_node {
 	enum conf_kind kind;
-	const char *file; /* borrowed from the document */
+	const char *file;      /* borrowed from the document */
 	unsigned line, column; /* from 1 */
-	char *text;	  /* SCALAR: its value, NUL-terminated */
+	char *text;	       /* SCALAR: its value, NUL-terminated */
 	size_t text_n;
-	bool quoted;	  /* SCALAR: so that "" differs from nothing */
-	size_t count;	  /* SEQUENCE, MAPPING */
+	bool quoted;		   /* SCALAR: so that "" differs from nothing */
+	size_t count;		   /* SEQUENCE, MAPPING */
 	struct conf_node **keys;   /* MAPPING */
 	struct conf_node **values; /* SEQUENCE, MAPPING */
 };
@@ -68,7 +68,8 @@ struct conf_doc; /* owns all nodes */
 
 int conf_load(struct conf_doc **out, const char *path, struct err *e) MUST_CHECK;
 /* name stands where the file name would in messages. */
-int conf_parse(struct conf_doc **out, struct slice text, const char *name, struct err *e) MUST_CHECK;
+int
+conf_parse(struct conf_doc **out, struct slice text, const char *name, struct err *e) MUST_CHECK;
 void conf_close(struct conf_doc *d);
 const struct conf_node *conf_root(const struct conf_doc *d); /* a MAPPING */
 
@@ -82,7 +83,8 @@ int conf_err(struct err *e, const struct conf_node *at, const char *fmt, ...) PR
 int conf_fill(const struct conf_node *map, const struct conf_key *keys,
     const char *const *elsewhere, void *obj, struct err *e) MUST_CHECK;
 /* Checks a mapping's keys against names only. */
-int conf_check_names(const struct conf_node *map, const char *const *names, struct err *e) MUST_CHECK;
+int
+conf_check_names(const struct conf_node *map, const char *const *names, struct err *e) MUST_CHECK;
 /* Frees what conf_fill() allocated, wipes secrets. */
 void conf_wipe(const struct conf_key *keys, void *obj);
 
@@ -96,7 +98,8 @@ void conf_schema(struct buf *out, const struct conf_key *keys);
 /* The value parsers by themselves, for command lines. */
 int conf_parse_duration(const char *text, int64_t *out, struct err *e) MUST_CHECK;
 int conf_parse_size(const char *text, int64_t *out, struct err *e) MUST_CHECK;
-int conf_parse_int(const char *text, int64_t min, int64_t max, int64_t *out, struct err *e) MUST_CHECK;
+int
+conf_parse_int(const char *text, int64_t min, int64_t max, int64_t *out, struct err *e) MUST_CHECK;
 /* The word of the NULL-terminated list nearest to text, or NULL when none is
  * near enough to suggest. */
 const char *conf_nearest(const char *text, const char *const *words);

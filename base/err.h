@@ -14,19 +14,19 @@
 
 enum err_code {
 	ERR_NONE,
-	ERR_CONFIG,	/* the operator's input: exit 78 */
-	ERR_USAGE,	/* the command line: exit 64 */
-	ERR_IO,		/* a file or directory */
-	ERR_NOSPACE,	/* ENOSPC or EDQUOT */
-	ERR_LOCKED,	/* somebody else holds it */
-	ERR_VERSION,	/* written by a newer or a foreign program */
-	ERR_CORRUPT,	/* bytes on disk that do not verify */
-	ERR_NETWORK,	/* connection refused, reset, timed out, TLS */
-	ERR_PROTOCOL,	/* an answer that cannot be understood */
-	ERR_AUTH,	/* credentials or permission */
-	ERR_NOT_FOUND,	/* table, stream, shard, row */
-	ERR_REFUSED,	/* the peer understood and said no */
-	ERR_LIMIT,	/* one of our own bounds */
+	ERR_CONFIG,    /* the operator's input: exit 78 */
+	ERR_USAGE,     /* the command line: exit 64 */
+	ERR_IO,	       /* a file or directory */
+	ERR_NOSPACE,   /* ENOSPC or EDQUOT */
+	ERR_LOCKED,    /* somebody else holds it */
+	ERR_VERSION,   /* written by a newer or a foreign program */
+	ERR_CORRUPT,   /* bytes on disk that do not verify */
+	ERR_NETWORK,   /* connection refused, reset, timed out, TLS */
+	ERR_PROTOCOL,  /* an answer that cannot be understood */
+	ERR_AUTH,      /* credentials or permission */
+	ERR_NOT_FOUND, /* table, stream, shard, row */
+	ERR_REFUSED,   /* the peer understood and said no */
+	ERR_LIMIT,     /* one of our own bounds */
 	ERR_NOMEM,
 	ERR_CANCELLED,
 };

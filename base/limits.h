@@ -15,12 +15,12 @@
 #define LIMIT_PAGE_RECORDS 10000u /* service: 1000; look-alikes have sent more */
 /* 32 levels of values cost two JSON levels each, plus five of the envelope. */
 #define LIMIT_JSON_DEPTH 128u
-#define LIMIT_SEQUENCE_DIGITS 40u /* service model: 21..40 */
-#define LIMIT_SHARD_ID 65u	  /* service model: 28..65 */
-#define LIMIT_STREAM_ARN 1024u	  /* service model: 37..1024 */
-#define LIMIT_TABLE_NAME 1024u	  /* model: 255, or a table ARN up to 1024 */
-#define LIMIT_ITERATOR 2048u	  /* service model: 1..2048 */
-#define LIMIT_NAME 64u		  /* our own names of streams and sinks */
+#define LIMIT_SEQUENCE_DIGITS 40u   /* service model: 21..40 */
+#define LIMIT_SHARD_ID 65u	    /* service model: 28..65 */
+#define LIMIT_STREAM_ARN 1024u	    /* service model: 37..1024 */
+#define LIMIT_TABLE_NAME 1024u	    /* model: 255, or a table ARN up to 1024 */
+#define LIMIT_ITERATOR 2048u	    /* service model: 1..2048 */
+#define LIMIT_NAME 64u		    /* our own names of streams and sinks */
 #define LIMIT_ATTRIBUTE_NAME 65535u /* service model */
 #define LIMIT_KEY_ATTRIBUTES 2u
 /* 100,000 shards at 100 a page; a listing beyond that is a loop (hazard 2). */

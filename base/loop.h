@@ -63,8 +63,8 @@ struct loop_io *loop_io_new(struct loop *lp, int fd, unsigned events,
     void (*fn)(void *arg, int fd, unsigned events), void *arg);
 void loop_io_set(struct loop_io *io, unsigned events);
 void loop_io_close(struct loop_io *io); /* does not close fd */
-struct loop_signal *loop_signal_new(struct loop *lp, int signo, void (*fn)(void *arg, int signo),
-    void *arg);
+struct loop_signal *
+loop_signal_new(struct loop *lp, int signo, void (*fn)(void *arg, int signo), void *arg);
 void loop_signal_close(struct loop_signal *s);
 /* The struct event_base *, for libevent's own helpers (evhttp); NULL in the
  * simulator. */

@@ -11,10 +11,10 @@
 
 #include "base/slice.h"
 
-void *mem_new(size_t size);				/* zeroed */
-void *mem_array(size_t count, size_t size);		/* zeroed, overflow-checked */
-void *mem_grow(void *p, size_t count, size_t size);	/* realloc, overflow-checked */
-char *mem_strdup(const char *s);			/* NULL stays NULL */
-char *mem_slicedup(struct slice s);			/* NUL-terminated copy */
+void *mem_new(size_t size);			    /* zeroed */
+void *mem_array(size_t count, size_t size);	    /* zeroed, overflow-checked */
+void *mem_grow(void *p, size_t count, size_t size); /* realloc, overflow-checked */
+char *mem_strdup(const char *s);		    /* NULL stays NULL */
+char *mem_slicedup(struct slice s);		    /* NUL-terminated copy */
 
 #endif

@@ -184,8 +184,9 @@ make_day_key(
 		return false;
 	secret_set(&s->secret, (struct slice){secret->bytes, secret->n});
 	memcpy(s->day, day, DAY_SIZE);
-	strcpy(s->region, rq->region); /* lengths were checked by check_request() */
-	strcpy(s->service, rq->service);
+	/* Whole: check_request() has bounded them. */
+	(void)snprintf(s->region, sizeof s->region, "%s", rq->region);
+	(void)snprintf(s->service, sizeof s->service, "%s", rq->service);
 	return true;
 }
 

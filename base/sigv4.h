@@ -23,8 +23,8 @@ struct sigv4_keys {
 
 struct sigv4_request {
 	const char *method;
-	struct slice path;  /* absolute, as it will be sent, without query */
-	struct slice query; /* as it will be sent, without '?'; what is not
+	struct slice path;		   /* absolute, as it will be sent, without query */
+	struct slice query;		   /* as it will be sent, without '?'; what is not
 			     * percent-encoded in it is encoded for the signature */
 	const struct http_header *headers; /* all that are to be signed; "Host"
 	                                    * must be among them */
@@ -32,17 +32,17 @@ struct sigv4_request {
 	struct slice body;
 	const char *region;
 	const char *service;
-	int64_t when_us;	/* corrected wall clock */
-	bool normalize_path;	/* resolve . and .. and double slashes (not S3) */
-	bool double_encode_path;/* encode the path as it is sent once more: all
+	int64_t when_us;	 /* corrected wall clock */
+	bool normalize_path;	 /* resolve . and .. and double slashes (not S3) */
+	bool double_encode_path; /* encode the path as it is sent once more: all
 				 * services but S3. A '%' in it becomes %25 */
-	bool sign_body;		/* send and sign x-amz-content-sha256 */
-	bool omit_session_token;/* send the token but leave it unsigned */
+	bool sign_body;		 /* send and sign x-amz-content-sha256 */
+	bool omit_session_token; /* send the token but leave it unsigned */
 };
 
 struct sigv4; /* caches the day key for (secret, date, region, service) */
 
-struct sigv4_result { /* zeroed before its first use */
+struct sigv4_result {		 /* zeroed before its first use */
 	char date[17];		 /* 20260822T120000Z */
 	char content_sha256[65]; /* hex of the body's hash */
 	char signature[65];

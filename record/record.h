@@ -39,9 +39,9 @@ struct record {
 	struct slice new_image;	 /* absent: p == NULL */
 	struct slice old_image;
 	struct slice user_identity; /* the object; absent or null: p == NULL */
-	struct slice view_type;	 /* between the quotes */
+	struct slice view_type;	    /* between the quotes */
 	struct seq seq;
-	int64_t created_us;	 /* since 1970; 0 with RECORD_NO_TIME */
+	int64_t created_us; /* since 1970; 0 with RECORD_NO_TIME */
 	enum record_event event;
 	unsigned flags;
 };
@@ -49,13 +49,13 @@ struct record {
 struct page {
 	uint32_t refs;
 	size_t count;
-	struct record *records; /* owned */
-	struct buf body;	/* owned; what the slices point into */
-	bool has_next;		/* false: the shard is closed and read to its end */
+	struct record *records;	    /* owned */
+	struct buf body;	    /* owned; what the slices point into */
+	bool has_next;		    /* false: the shard is closed and read to its end */
 	struct slice next_iterator; /* unescaped; in body or in scratch */
-	char *scratch;		/* owned; unescaped iterator when it had escapes */
-	size_t bytes;		/* what the page costs in memory, for credit */
-	int64_t read_us;	/* wall clock when it was read; set by the reader */
+	char *scratch;		    /* owned; unescaped iterator when it had escapes */
+	size_t bytes;		    /* what the page costs in memory, for credit */
+	int64_t read_us;	    /* wall clock when it was read; set by the reader */
 };
 
 /* Takes over body (*body is reset, its maximum kept) whether it succeeds or

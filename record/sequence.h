@@ -17,7 +17,7 @@
 
 struct seq {
 	char digits[LIMIT_SEQUENCE_DIGITS]; /* '0'-padded on the left */
-	uint8_t n; /* digits of the original text; 0: no number */
+	uint8_t n;			    /* digits of the original text; 0: no number */
 };
 
 /* False, and *out unset (n = 0), unless s is 1..40 decimal digits. */

@@ -34,8 +34,16 @@ bool json_string_is(struct slice raw, const char *text);
 
 enum value_type {
 	VALUE_INVALID, /* not {"TAG": ...} with a known tag */
-	VALUE_S, VALUE_N, VALUE_B, VALUE_BOOL, VALUE_NULL,
-	VALUE_M, VALUE_L, VALUE_SS, VALUE_NS, VALUE_BS,
+	VALUE_S,
+	VALUE_N,
+	VALUE_B,
+	VALUE_BOOL,
+	VALUE_NULL,
+	VALUE_M,
+	VALUE_L,
+	VALUE_SS,
+	VALUE_NS,
+	VALUE_BS,
 };
 
 /* {"S":"text"} -> VALUE_S and inner: for S, N, B the text between the quotes,

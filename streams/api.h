@@ -47,8 +47,8 @@ struct api_result {
 struct api_shard {
 	char id[LIMIT_SHARD_ID + 1];
 	char parent[LIMIT_SHARD_ID + 1]; /* "": none named */
-	struct seq start; /* not set if the listing had none */
-	struct seq end;	  /* set: closed */
+	struct seq start;		 /* not set if the listing had none */
+	struct seq end;			 /* set: closed */
 };
 
 enum stream_status { STREAM_ENABLING, STREAM_ENABLED, STREAM_DISABLING, STREAM_DISABLED };
@@ -60,7 +60,9 @@ struct api_stream { /* one DescribeStream page; valid during the callback */
 	char table[LIMIT_TABLE_NAME + 1];
 	enum stream_status status;
 	enum stream_view view;
-	struct { char hash[256], range[256]; } key; /* "" if not given. Service: key names up to 255 */
+	struct {
+		char hash[256], range[256];
+	} key; /* "" if not given. Service: key names up to 255 */
 	const struct api_shard *shards;
 	size_t shard_count;
 	char last_shard[LIMIT_SHARD_ID + 1]; /* "": last page */

@@ -17,10 +17,10 @@ enum shard_state {
 	SHARD_DISCOVERED,     /* listed; nobody has decided about it yet */
 	SHARD_WAITING_PARENT, /* no sink has finished its parent */
 	SHARD_READING,
-	SHARD_DRAINING,	      /* null iterator seen, acks outstanding */
-	SHARD_COMPLETE,	      /* every sink has all of it */
-	SHARD_GAP,	      /* stopped: data was lost and the policy is halt */
-	SHARD_FORGOTTEN,      /* gone from the listing and from the store */
+	SHARD_DRAINING,	 /* null iterator seen, acks outstanding */
+	SHARD_COMPLETE,	 /* every sink has all of it */
+	SHARD_GAP,	 /* stopped: data was lost and the policy is halt */
+	SHARD_FORGOTTEN, /* gone from the listing and from the store */
 };
 const char *shard_state_name(enum shard_state s);
 
@@ -36,14 +36,14 @@ enum shard_birth {
 struct shard {
 	char id[LIMIT_SHARD_ID + 1];
 	char parent_id[LIMIT_SHARD_ID + 1]; /* "" if none was named */
-	struct shard *parent;	/* NULL: none, or not known any more */
-	struct shard *children; /* first; then by sibling */
+	struct shard *parent;		    /* NULL: none, or not known any more */
+	struct shard *children;		    /* first; then by sibling */
 	struct shard *sibling;
-	struct shard *next;	/* all shards of the lineage, oldest first */
-	struct seq start;	/* bounds from the listing; may be unset */
+	struct shard *next; /* all shards of the lineage, oldest first */
+	struct seq start;   /* bounds from the listing; may be unset */
 	struct seq end;
-	bool closed;		/* the listing gave an end */
-	bool listed;		/* in the last complete listing */
+	bool closed; /* the listing gave an end */
+	bool listed; /* in the last complete listing */
 	enum shard_birth birth;
 	enum shard_state state;
 	void *user;

@@ -523,7 +523,7 @@ test_hostile_sizes(void **state)
 {
 	struct world *w = *state;
 	char *big = mem_array(2 << 20, 1);
-	size_t n = (size_t)sprintf(big, "[default]\naws_access_key_id = ");
+	size_t n = (size_t)snprintf(big, 64, "[default]\naws_access_key_id = ");
 
 	memset(big + n, 'A', 9000);
 	write_text(w->credentials, big);

@@ -1,0 +1,40 @@
+#!/bin/sh
+# usage: install_test.sh BUILD - what `make install` puts where, that it keeps a
+# configuration that was edited, and that `make uninstall` leaves only that.
+set -eu
+
+root=${TMPDIR:-/tmp}/install.$$
+trap 'rm -rf "$root"' EXIT
+unset MAKEFLAGS MFLAGS MAKELEVEL || :
+
+mk() {
+	make -s --no-print-directory O="$1" DESTDIR="$root" PREFIX=/usr "$2"
+}
+
+there() {
+	[ -f "$root$1" ] || {
+		echo "install: no $1; there is:"
+		find "$root" -type f
+		exit 1
+	}
+}
+
+mk "$1" install
+for f in /usr/bin/slipring /usr/lib/systemd/system/slipring.service \
+	/usr/lib/sysusers.d/slipring.conf /etc/slipring/slipring.yaml \
+	/usr/share/doc/slipring/LICENSE; do
+	there $f
+done
+"$root/usr/bin/slipring" --version
+grep -q '^ExecStart=/usr/bin/slipring ' "$root/usr/lib/systemd/system/slipring.service" ||
+	{ echo "install: the unit does not start /usr/bin/slipring"; exit 1; }
+
+echo '# mine' >"$root/etc/slipring/slipring.yaml"
+mk "$1" install
+[ "$(cat "$root/etc/slipring/slipring.yaml")" = '# mine' ] ||
+	{ echo "install: an edited configuration was overwritten"; exit 1; }
+
+mk "$1" uninstall
+left=$(find "$root" -type f)
+[ "$left" = "$root/etc/slipring/slipring.yaml" ] ||
+	{ echo "uninstall: left behind: $left"; exit 1; }
