@@ -173,9 +173,9 @@ flipped_byte(void **state)
 			char place[256];
 			struct err e;
 
-			l.text.p[pos] ^= 1 << (pos % 7);
+			l.text.p[pos] = (char)(l.text.p[pos] ^ 1 << (pos % 7));
 			file_write(path, l.text.p, l.text.n);
-			l.text.p[pos] ^= 1 << (pos % 7);
+			l.text.p[pos] = (char)(l.text.p[pos] ^ 1 << (pos % 7));
 			assert_int_equal(verify(t.dir, &r, &e), -1);
 			(void)snprintf(place, sizeof place, "%s: line %zu: ", path, line + 1);
 			if (strstr(e.text, place) == NULL && e.code != ERR_VERSION)
