@@ -395,14 +395,16 @@ audit_file_compress(struct audit_file *f, uint64_t bytes)
 int
 audit_file_mend(struct audit_file *f, int64_t now_us, struct err *e)
 {
+	bool again = f->started;
+
 	if (!f->broken)
 		return 0;
-	if ((f->started ? audit_resume_again : audit_resume)(f, now_us, e) != 0)
+	if ((again ? audit_resume_again : audit_resume)(f, now_us, e) != 0)
 		return -1;
 	f->broken = false;
 	f->started = true;
-	log_info(
-	    "audit", f->name, "opened again and verified file=%s/%s", f->conf->directory, f->file);
+	log_info("audit", f->name, "%s entry=%" PRIu64 " file=%s/%s",
+	    again ? "opened again and verified" : "open", f->now.next, f->conf->directory, f->file);
 	return 0;
 }
 
