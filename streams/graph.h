@@ -29,15 +29,15 @@ struct node {
 	struct node *chain; /* of its hash bucket */
 	struct node *last_child;
 	struct node *link; /* lineage: queue of lookups; graph_ready(): path */
-	int64_t missed_at; /* when a complete listing first lacked it */
+	int64_t missed_at; /* missing: when a complete listing first lacked it */
 	uint32_t seen;	   /* generation of the last listing that had it */
 	uint8_t mark;	   /* enum node_mark; pending only */
 	uint8_t want;	   /* enum node_want: its children are looked for */
-	uint8_t misses;	   /* complete listings in a row without it */
 	bool announced;
-	bool held;   /* pending over one listing already, since its parent was in none */
-	bool rooted; /* the parent it names is not to be believed */
-	bool told;   /* the host heard that it is gone */
+	bool held;    /* pending over one listing already, since its parent was in none */
+	bool rooted;  /* the parent it names is not to be believed */
+	bool missing; /* from the last complete listing */
+	bool told;    /* the host heard that it is gone */
 };
 
 struct graph {

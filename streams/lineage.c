@@ -54,6 +54,7 @@ struct lineage {
 	struct backoff relist;	   /* listings in a row that did not find what is wanted */
 	uint32_t generation;	   /* of the listing under way or, between, of the last */
 	unsigned last_pages;	   /* of the last complete one */
+	bool retell;		   /* the host asks: what is gone is said once more */
 	bool again;		   /* another is wanted right after the one under way */
 
 	struct node *queue, *queue_last; /* WANT_LOOKUP, by node->link */
@@ -250,7 +251,7 @@ merge(struct lineage *ln, const struct api_shard *as)
 	learn_bounds(n, as);
 	learn_parent(n, as);
 	n->seen = ln->generation;
-	n->misses = 0;
+	n->missing = false;
 	n->told = false;
 	n->sh.listed = true;
 	return n;
@@ -301,30 +302,29 @@ tell_found(struct lineage *ln)
 /* Whether a node that this listing lacks is gone; `confirm` asks for a second
  * listing soon. */
 static bool
-missed(struct lineage *ln, struct node *n, bool *confirm)
+missed(struct lineage *ln, struct node *n, bool retell, bool *confirm)
 {
 	int64_t now = loop_now(ln->loop);
 	bool complete = n->sh.state == SHARD_COMPLETE;
 
 	n->sh.listed = false;
-	if (n->misses == 0)
+	if (!n->missing)
 		n->missed_at = now;
-	if (n->misses < UINT8_MAX)
-		n->misses++;
+	n->missing = true;
 	if (n->told)
-		return false;
-	if (n->misses >= 2 && now - n->missed_at >= (complete ? REMEMBER : CONFIRM))
+		return retell;
+	if (now - n->missed_at >= (complete ? REMEMBER : CONFIRM))
 		return true;
 	*confirm = *confirm || !complete;
 	return false;
 }
 
 static bool
-tell_unlisted(struct lineage *ln, bool *confirm)
+tell_unlisted(struct lineage *ln, bool retell, bool *confirm)
 {
 	for (struct node *n = ln->graph.first; n != NULL; n = ln->walk) {
 		ln->walk = node_next(n);
-		if (n->seen == ln->generation || !missed(ln, n, confirm))
+		if (n->seen == ln->generation || !missed(ln, n, retell, confirm))
 			continue;
 		n->told = true;
 		want_nothing(ln, n);
@@ -363,9 +363,9 @@ schedule_next(struct lineage *ln, bool confirm, bool again)
 static void
 finish_listing(struct lineage *ln, const struct api_stream *info)
 {
-	bool first = !ln->listed_once, again = ln->again, confirm = false;
+	bool first = !ln->listed_once, again = ln->again, retell = ln->retell, confirm = false;
 
-	ln->again = false;
+	ln->again = ln->retell = false;
 	ln->last_pages = ln->listing.pages;
 	ln->listed_at = loop_now(ln->loop);
 	backoff_reset(&ln->list_retry);
@@ -373,7 +373,7 @@ finish_listing(struct lineage *ln, const struct api_stream *info)
 		return;
 	ln->listed_once = true;
 	take_status(ln, info);
-	if (!tell_unlisted(ln, &confirm))
+	if (!tell_unlisted(ln, retell, &confirm))
 		return;
 	ln->host.listed(ln->host.ctx, first, info);
 	if (!ln->dead)
@@ -608,6 +608,7 @@ lineage_shard_ended(struct lineage *ln, struct shard *sh)
 void
 lineage_refresh(struct lineage *ln)
 {
+	ln->retell = true;
 	schedule_soon(ln);
 }
 

@@ -73,7 +73,7 @@ void lineage_start(struct lineage *ln);
 /* A reader reached the shard's null iterator: its children are wanted. */
 void lineage_shard_ended(struct lineage *ln, struct shard *sh);
 /* List again soon (a reader was told the shard is gone). The host hears
- * `listed` or `unlisted` later. */
+ * `unlisted` (also for what was unlisted before) or that it is `listed`. */
 void lineage_refresh(struct lineage *ln);
 /* Takes a COMPLETE (or GAP-passed) and unlisted shard out of the graph and
  * frees it. Its children stay, without a parent. */

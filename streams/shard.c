@@ -6,15 +6,15 @@
 
 #define TO(s) (1u << SHARD_##s)
 
-/* Where each state may lead. DRAINING goes back to READING when a sink that
- * was detached must be caught up; a gap that was accepted goes on where it
- * stopped. */
+/* Where each state may lead. DRAINING goes back to READING when a sink that was
+ * detached must be caught up; a gap that was accepted goes on where it stopped;
+ * what is complete for the sinks there were is not so for one that is added. */
 static const unsigned edges[] = {
     [SHARD_DISCOVERED] = TO(WAITING_PARENT) | TO(READING) | TO(COMPLETE) | TO(GAP) | TO(FORGOTTEN),
     [SHARD_WAITING_PARENT] = TO(READING) | TO(COMPLETE) | TO(GAP) | TO(FORGOTTEN),
     [SHARD_READING] = TO(DRAINING) | TO(COMPLETE) | TO(GAP),
     [SHARD_DRAINING] = TO(READING) | TO(COMPLETE) | TO(GAP),
-    [SHARD_COMPLETE] = TO(FORGOTTEN),
+    [SHARD_COMPLETE] = TO(WAITING_PARENT) | TO(READING) | TO(FORGOTTEN),
     [SHARD_GAP] = TO(WAITING_PARENT) | TO(READING) | TO(DRAINING) | TO(COMPLETE) | TO(FORGOTTEN),
     [SHARD_FORGOTTEN] = 0,
 };

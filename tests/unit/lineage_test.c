@@ -51,6 +51,7 @@ struct world {
 	unsigned fail_percent; /* of pages, with API_SERVER */
 	bool no_end;	       /* every page gives a cursor nobody saw before */
 	unsigned cursor_ring;  /* cursors go round in so many */
+	unsigned stuck_at;     /* from this page on, the same cursor again and again */
 	bool empty_last;       /* a cursor after the last shard, then a page of nothing */
 	unsigned lookups;
 	/* the host */
@@ -59,7 +60,8 @@ struct world {
 	size_t unlisted_n;
 	char unlisted[LIMIT_SHARD_ID + 1];
 	unsigned listed, trouble, trouble_of[API_OTHER + 1];
-	bool forget; /* what is unlisted */
+	bool forget;	  /* what is unlisted */
+	bool forget_next; /* and the one after it */
 	enum closing closing;
 };
 
@@ -117,6 +119,8 @@ answer_page(struct world *w, const char *after, struct api_stream *s, struct api
 	s->shard_count = n;
 	if ((i < w->count || w->empty_last) && n > 0)
 		memcpy(s->last_shard, w->made[i - 1].as.id, sizeof s->last_shard);
+	if (w->stuck_at != 0 && w->api.describes >= w->stuck_at)
+		(void)snprintf(s->last_shard, sizeof s->last_shard, "cursor");
 	if (w->no_end)
 		(void)snprintf(s->last_shard, sizeof s->last_shard, "cursor-%u", w->api.describes);
 	if (w->cursor_ring != 0)
@@ -204,8 +208,11 @@ on_unlisted(void *ctx, struct shard *sh)
 	assert_false(sh->listed);
 	w->unlisted_n++;
 	memcpy(w->unlisted, sh->id, sizeof sh->id);
-	if (!close_if(w, CLOSE_UNLISTED) && w->forget)
-		lineage_forget(w->ln, sh);
+	if (close_if(w, CLOSE_UNLISTED) || !w->forget)
+		return;
+	if (w->forget_next && sh->next != NULL)
+		lineage_forget(w->ln, sh->next);
+	lineage_forget(w->ln, sh);
 }
 
 static void
@@ -375,6 +382,26 @@ test_cursor_rings(void **state)
 		assert_int_equal(w.found_n, 1);
 		world_close(&w);
 	}
+}
+
+/* Seen at once, also late in a listing. */
+static void
+test_cursor_stuck(void **state)
+{
+	struct world w;
+
+	(void)state;
+	world_init(&w);
+	w.page = 1;
+	w.stuck_at = 70;
+	for (unsigned i = 1; i <= 100; i++)
+		make_numbered(&w, i, 0);
+	world_start(&w, true);
+	while (w.trouble == 0)
+		fake_run(w.loop, 100 * USEC_MS);
+	assert_int_equal(w.trouble_of[API_MALFORMED], 1);
+	assert_int_equal(w.api.describes, 71);
+	world_close(&w);
 }
 
 static void
@@ -814,6 +841,53 @@ test_unlisted_is_confirmed(void **state)
 	fake_run(w.loop, HOUR);
 	assert_int_equal(w.unlisted_n, 1);
 	assert_in_range(w.listed, 55, 75); /* and nothing hurries any more */
+	lineage_refresh(w.ln); /* a reader was told only now: the host waits for a word */
+	fake_run(w.loop, 2 * USEC_SEC);
+	assert_int_equal(w.unlisted_n, 2);
+	fake_run(w.loop, HOUR);
+	assert_int_equal(w.unlisted_n, 2);
+	world_close(&w);
+}
+
+/* A host that asks again and again gets what half of the budget allows. */
+static void
+test_refresh_is_paced(void **state)
+{
+	struct world w;
+
+	(void)state;
+	world_init(&w);
+	for (unsigned i = 1; i <= 1000; i++)
+		make_numbered(&w, i, 0);
+	world_start(&w, true);
+	for (unsigned i = 0; i < 600; i++) {
+		lineage_refresh(w.ln);
+		fake_run(w.loop, 100 * USEC_MS);
+	}
+	assert_in_range(w.api.describes, 100, 180); /* of 300 */
+	world_close(&w);
+}
+
+/* The host may forget others than the one it is told of. */
+static void
+test_forgets_neighbours(void **state)
+{
+	struct world w;
+
+	(void)state;
+	world_init(&w);
+	w.forget = w.forget_next = true;
+	for (unsigned i = 1; i <= 9; i++)
+		make_numbered(&w, i, i - 1);
+	world_start(&w, true);
+	fake_run(w.loop, 5 * USEC_SEC);
+	for (size_t i = 0; i < 8; i++)
+		w.made[i].until = loop_now(w.loop);
+	fake_run(w.loop, 5 * MINUTE);
+	assert_int_equal(w.unlisted_n, 4);
+	assert_ptr_equal(lineage_first(w.ln), get(&w, 9));
+	assert_null(get(&w, 9)->next);
+	check_graph(&w);
 	world_close(&w);
 }
 
@@ -1134,6 +1208,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_ten_thousand),
 	    cmocka_unit_test(test_cursor_rings),
+	    cmocka_unit_test(test_cursor_stuck),
 	    cmocka_unit_test(test_no_end_of_pages),
 	    cmocka_unit_test(test_empty_last_page),
 	    cmocka_unit_test(test_any_order),
@@ -1149,6 +1224,8 @@ main(void)
 	    cmocka_unit_test(test_known),
 	    cmocka_unit_test(test_finished_flickers),
 	    cmocka_unit_test(test_unlisted_is_confirmed),
+	    cmocka_unit_test(test_refresh_is_paced),
+	    cmocka_unit_test(test_forgets_neighbours),
 	    cmocka_unit_test(test_missing_once_is_nothing),
 	    cmocka_unit_test(test_failing_pages),
 	    cmocka_unit_test(test_storm),
