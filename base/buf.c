@@ -165,6 +165,22 @@ buf_add_visible(struct buf *b, struct slice s)
 }
 
 void
+buf_add_printable(struct buf *b, struct slice s)
+{
+	while (s.n != 0) {
+		size_t n = 0;
+
+		while (n < s.n && s.p[n] != '"' && s.p[n] != '\\')
+			n++;
+		add_escaped(b, (struct slice){s.p, n}, true);
+		if (n < s.n)
+			buf_add_char(b, s.p[n++]);
+		s.p += n;
+		s.n -= n;
+	}
+}
+
+void
 buf_add_base64(struct buf *b, const void *p, size_t n)
 {
 	static const char abc[] =

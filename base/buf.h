@@ -38,6 +38,8 @@ void buf_add_json_string(struct buf *b, struct slice s);
  * the marks that turn the direction of text are escaped too, so that no bytes can
  * drive a terminal or forge a line. */
 void buf_add_visible(struct buf *b, struct slice s);
+/* The same with '"' and '\\' left as they are: for text that people read. */
+void buf_add_printable(struct buf *b, struct slice s);
 /* Standard base64 with padding. */
 void buf_add_base64(struct buf *b, const void *p, size_t n);
 /* Appends a NUL that does not count in n, and returns p; "" if failed. */

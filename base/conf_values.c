@@ -47,7 +47,7 @@ conf_show(const char *text)
 	size_t n = strlen(text);
 	bool cut = n > 60;
 
-	buf_add_visible(&b, (struct slice){text, cut ? 60 : n});
+	buf_add_printable(&b, (struct slice){text, cut ? 60 : n});
 	(void)snprintf(shown.s, sizeof shown.s, "%.*s%s", b.n > 90 ? 90 : (int)b.n,
 	    b.p != NULL ? b.p : "", cut || b.n > 90 ? "..." : "");
 	buf_close(&b);

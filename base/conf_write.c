@@ -145,6 +145,32 @@ type_name(enum conf_type t)
 	return "";
 }
 
+/* Words of text as lines of at most 79 columns. */
+static void
+add_wrapped(struct buf *out, const char *text, unsigned indent)
+{
+	size_t column = 80;
+
+	while (*text != '\0') {
+		size_t n = strcspn(text, " ");
+
+		if (column + 1 + n > 79) {
+			if (column != 80)
+				buf_add_char(out, '\n');
+			add_indent(out, indent);
+			column = indent;
+		} else {
+			buf_add_char(out, ' ');
+			column++;
+		}
+		buf_add(out, text, n);
+		column += n;
+		text += n;
+		text += strspn(text, " ");
+	}
+	buf_add_char(out, '\n');
+}
+
 void
 conf_reference(struct buf *out, const struct conf_key *keys, unsigned indent)
 {
@@ -166,8 +192,7 @@ conf_reference(struct buf *out, const struct conf_key *keys, unsigned indent)
 		else if (k->def != NULL)
 			buf_addf(out, ", default %s", k->def);
 		buf_add_str(out, ")\n");
-		add_indent(out, indent + 4);
-		buf_addf(out, "%s\n", k->doc);
+		add_wrapped(out, k->doc, indent + 4);
 	}
 }
 

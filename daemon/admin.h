@@ -1,0 +1,28 @@
+/* daemon/admin.h - the daemon's own HTTP port, on this machine only.
+ *
+ *   GET  /status             what the process is and what the pipeline does, JSON
+ *   GET  /healthz            200 while the loop turns
+ *   POST /gaps/accept?id=N   wants the header X-Slipring: 1
+ *
+ * There is no password. What keeps a web page in somebody's browser out: the
+ * address is loopback, the Host header must name loopback (or a name that was
+ * pointed at 127.0.0.1 would do), and the one request that changes something
+ * wants a header that a page cannot send elsewhere without being allowed to.
+ *
+ * Threading: loop thread (libevent's evhttp on the loop's base).
+ */
+#ifndef DAEMON_ADMIN_H
+#define DAEMON_ADMIN_H
+
+#include "base/loop.h"
+#include "daemon/config.h"
+#include "pipeline/pipeline.h"
+
+struct admin;
+
+/* Binds and answers. Logs the address. conf and pl outlive it. ERR_IO if the port is taken. */
+int admin_new(struct admin **out, struct loop *lp, const struct config *conf, struct pipeline *pl,
+    struct err *e) MUST_CHECK;
+void admin_close(struct admin *a); /* NULL allowed */
+
+#endif

@@ -1,0 +1,23 @@
+/* daemon/main.c - the commands there are. */
+#include "daemon/command.h"
+
+static const struct command *const commands[] = {
+    &cmd_run,
+    &cmd_check,
+    &cmd_tail,
+    &cmd_status,
+    &cmd_positions_list,
+    &cmd_positions_set,
+    &cmd_positions_reset,
+    &cmd_gaps_list,
+    &cmd_gaps_accept,
+    &cmd_audit_verify,
+    &cmd_config,
+    NULL,
+};
+
+int
+main(int argc, char **argv)
+{
+	return command_main(commands, argc, (const char *const *)argv);
+}
