@@ -11,13 +11,13 @@
 #include "streams/creds.h"
 
 struct api_conf {
-	const char *region;	/* signing region; NULL: from the ARN or endpoint not possible */
-	const char *endpoint;	/* URL for both services, or NULL: from the region */
-	const char *ca_file;	/* or NULL */
+	const char *region;   /* signing region; NULL: from the ARN or endpoint not possible */
+	const char *endpoint; /* URL for both services, or NULL: from the region */
+	const char *ca_file;  /* or NULL */
 	int64_t connect_timeout_us; /* 0: 3 s */
 	int64_t total_timeout_us;   /* 0: 30 s */
-	unsigned concurrency;	/* 0: 64 */
-	bool gzip;		/* ask for gzip answers */
+	unsigned concurrency;	    /* 0: 64 */
+	bool gzip;		    /* ask for gzip answers */
 };
 
 struct api_stats {
@@ -35,7 +35,9 @@ const struct api_stats *api_http_stats(const struct api *a);
 int api_endpoint(const char *region, bool table_api, struct buf *out, struct err *e) MUST_CHECK;
 /* Takes an ARN apart: arn:PARTITION:dynamodb:REGION:ACCOUNT:table/NAME[/stream/LABEL].
  * label empty if it is a table's. ERR_CONFIG says which part is wrong. */
-struct arn_parts { struct slice partition, region, account, table, label; };
+struct arn_parts {
+	struct slice partition, region, account, table, label;
+};
 int api_arn_parse(const char *arn, struct arn_parts *out, struct err *e) MUST_CHECK;
 
 /* An error answer to a code; pure, with a table test. error_type: the

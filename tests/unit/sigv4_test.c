@@ -11,8 +11,6 @@
 
 #include <cmocka.h>
 
-#include <dirent.h>
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +20,7 @@
 
 #include "base/mem.h"
 #include "base/sigv4.h"
+#include "tests/unit/shared_support.h"
 
 #define VECTORS 38
 
@@ -33,30 +32,14 @@ struct vector {
 	struct sigv4_keys keys;
 };
 
-static const char *
-shared_dir(void)
-{
-	const char *dir = getenv("SLIPRING_SHARED");
-
-	return dir != NULL && dir[0] != '\0' ? dir : "../shared";
-}
-
 static char *
 read_text(const char *name, const char *file)
 {
-	static char text[65536];
-	char path[1024];
-	FILE *f;
+	char path[512];
 	size_t n;
 
-	(void)snprintf(path, sizeof path, "%s/sigv4/%s/%s", shared_dir(), name, file);
-	f = fopen(path, "rb");
-	if (f == NULL)
-		fail_msg("cannot open %s: %s", path, strerror(errno));
-	n = fread(text, 1, sizeof text - 1, f);
-	(void)fclose(f);
-	text[n] = '\0';
-	return text;
+	(void)snprintf(path, sizeof path, "sigv4/%s/%s", name, file);
+	return shared_read(path, &n);
 }
 
 /* A header goes on while the next line begins with white space. */
@@ -189,18 +172,13 @@ test_vectors(void **state)
 	struct sigv4_result r = {.date = ""};
 	struct sigv4 *s;
 	struct dirent *d;
-	char path[1024];
 	DIR *dir;
 	int n = 0;
 
 	(void)state;
-	(void)snprintf(path, sizeof path, "%s/sigv4", shared_dir());
-	dir = opendir(path);
-	if (dir == NULL) {
-		print_message(
-		    "skipped: %s is not there (%s); set SLIPRING_SHARED\n", path, strerror(errno));
-		skip();
-	}
+	SHARED_OR_SKIP("sigv4");
+	dir = opendir(shared_path("sigv4"));
+	assert_non_null(dir);
 	s = sigv4_new();
 	while ((d = readdir(dir)) != NULL) {
 		if (d->d_type != DT_DIR || d->d_name[0] == '.')
