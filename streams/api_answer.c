@@ -67,6 +67,10 @@ api_call_fail(struct api_call *c, enum api_code code, const struct err *e, const
 	struct api_result rs = {.code = code, .err = *e};
 
 	(void)snprintf(rs.request_id, sizeof rs.request_id, "%s", request_id);
+	/* Whatever broke the answer, another one may be whole. An untrusted
+	 * certificate, to the contrary, stays what the transport says it is. */
+	if (code == API_MALFORMED)
+		rs.err.retriable = true;
 	(void)err_prefix(&rs.err, "api: %s", c->op->name);
 	finish(c, &rs);
 }
@@ -248,7 +252,6 @@ on_good_status(struct api_call *c, struct http_response *r, const char *request_
 		(void)err_prefix(
 		    &e, "%.90s answered HTTP 200 with something else", api_call_service(c)->host);
 		e.code = ERR_PROTOCOL;
-		e.retriable = true;
 		api_call_fail(c, API_MALFORMED, &e, request_id);
 	}
 }

@@ -74,7 +74,7 @@ dns_let_go(void)
 
 /* ---- the server ---- */
 
-enum { CONNS_MAX = 256, REQUEST_MAX = 4 << 20 };
+enum { CONNS_MAX = 256, TESTS_MAX = 64, REQUEST_MAX = 4 << 20 };
 
 static struct server {
 	int fd;
@@ -83,7 +83,7 @@ static struct server {
 	pthread_t thread;
 	pthread_t conns[CONNS_MAX];
 	int conn_n;
-	atomic_int accepted;
+	atomic_int conns_of[TESTS_MAX]; /* connections that carried a request of that test */
 	atomic_int requests;
 } sv;
 
@@ -250,12 +250,20 @@ serve_connection(void *arg)
 	char *text = malloc(REQUEST_MAX);
 	char path[100];
 	int yes = 1;
+	bool seen = false;
 	size_t n;
 
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
 	while ((n = read_request(fd, text, REQUEST_MAX)) > 0) {
+		int test = 0;
+
 		atomic_fetch_add(&sv.requests, 1);
-		if (sscanf(text, "%*s %99s", path) != 1 || !answer(fd, path, text, n))
+		if (sscanf(text, "%*s %99[^? ]?%d", path, &test) < 1)
+			break;
+		if (!seen && test > 0 && test < TESTS_MAX)
+			atomic_fetch_add(&sv.conns_of[test], 1);
+		seen = true;
+		if (!answer(fd, path, text, n))
 			break;
 	}
 	free(text);
@@ -280,7 +288,6 @@ serve(void *arg)
 		fd = accept(sv.fd, NULL, NULL);
 		if (fd == -1)
 			continue;
-		atomic_fetch_add(&sv.accepted, 1);
 		if (pthread_create(
 			&sv.conns[sv.conn_n], NULL, serve_connection, (void *)(intptr_t)fd) == 0)
 			sv.conn_n++;
@@ -346,7 +353,7 @@ static struct world {
 	int64_t started;
 	bool hung, fired;
 	const char *want_header;
-	int accepted_before;
+	int number; /* of the test: late connections of the one before do not count */
 } world;
 
 static void
@@ -364,7 +371,7 @@ setup(void **state)
 	struct world *w = &world;
 	struct err e;
 
-	*w = (struct world){.accepted_before = atomic_load(&sv.accepted)};
+	*w = (struct world){.number = w->number + 1};
 	if (loop_new(&w->lp, 1, &e) == -1 || http_new(&w->h, w->lp, &e) == -1) {
 		print_error("%s\n", e.text);
 		return -1;
@@ -421,7 +428,7 @@ url_of(const char *path)
 {
 	static char url[256];
 
-	(void)snprintf(url, sizeof url, "http://127.0.0.1:%d%s", sv.port, path);
+	(void)snprintf(url, sizeof url, "http://127.0.0.1:%d%s?%d", sv.port, path, world.number);
 	return url;
 }
 
@@ -482,7 +489,7 @@ expect_error(struct answer_seen *a, enum err_code code, bool retriable, const ch
 static int
 connections(struct world *w)
 {
-	return atomic_load(&sv.accepted) - w->accepted_before;
+	return atomic_load(&sv.conns_of[w->number]);
 }
 
 /* ---- tests ---- */
@@ -507,10 +514,10 @@ test_request_is_sent_as_described(void **state)
 		.body = SLICE_LIT("{\"a\":1}")});
 	run(w);
 	(void)snprintf(want, sizeof want,
-	    "POST /echo HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nUser-Agent: slipring/" SLIPRING_VERSION
+	    "POST /echo?%d HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nUser-Agent: slipring/" SLIPRING_VERSION
 	    "\r\nContent-Type: application/x-amz-json-1.0\r\nX-Amz-Target: A.B\r\nX-Empty:\r\n"
 	    "Content-Length: 7\r\n\r\n{\"a\":1}",
-	    sv.port);
+	    w->number, sv.port);
 	expect_body(&w->a[0], want);
 	assert_string_equal(w->a[0].header, "spaced");
 }
