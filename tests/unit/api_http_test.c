@@ -715,6 +715,22 @@ test_skew_of_many_calls_at_once(void **state)
 	assert_int_equal(w->warnings, 1);
 }
 
+/* Both at once: each has its own second try. */
+static void
+test_skew_and_rotated_credentials(void **state)
+{
+	struct world *w = *state;
+
+	emulator_start(w, SIGNED "--clock-offset 3600");
+	set_keys(w, "AKIDOLD", "old", NULL);
+	open_api(w, (struct api_conf){.gzip = true});
+	expect(w, table(w, "orders"), API_AUTH, "UnrecognizedClient");
+	set_keys(w, "AKIDEMU", "emu/secret+key", NULL);
+	monotonic_ahead += 11;
+	ok(w, table(w, "orders"));
+	assert_int_equal(api_http_stats(w->api)->calls, 2 + 3);
+}
+
 static void
 test_rotated_credentials_are_read_again(void **state)
 {
@@ -881,7 +897,7 @@ on_never(void *arg, const struct api_result *rs, const struct api_table *t)
 	fail_msg("cancelled, and yet: %s", rs->err.text);
 }
 
-/* Until so many calls have reached the service and hang there. */
+/* Until so many calls have met the fault at the service. */
 static void
 await_hanging(struct world *w, int n)
 {
@@ -913,7 +929,7 @@ test_cancel_at_any_time(void **state)
 	api_cancel(c[2]);
 	api_cancel(c[4]);
 	ok(w, table(w, "orders"));
-	control(w, "fault", "{\"kind\":\"hang\",\"count\":2}");
+	control(w, "fault", "{\"kind\":\"delay\",\"ms\":150,\"count\":2}");
 	c[0] = api_describe_table(w->api, "orders", on_never, w);
 	c[1] = api_describe_table(w->api, "orders", on_never, w);
 	w->pending = 1;
@@ -925,6 +941,8 @@ test_cancel_at_any_time(void **state)
 		run(w);
 	ok(w, w->rs.code);
 	api_cancel(c[1]);
+	/* until the answers to the two would have come */
+	control(w, "fault", "{\"kind\":\"delay\",\"ms\":300,\"count\":1}");
 	ok(w, table(w, "orders"));
 }
 
@@ -1141,6 +1159,7 @@ main(void)
 	    T(test_signing_region),
 	    T(test_skewed_clock_recovers),
 	    T(test_skew_of_many_calls_at_once),
+	    T(test_skew_and_rotated_credentials),
 	    T(test_rotated_credentials_are_read_again),
 	    T(test_faults),
 	    T(test_access_denied),
