@@ -536,10 +536,10 @@ delivered(const struct feed *fd)
 }
 
 static bool
-replaced_noted(const struct feed *fd)
+end_noted(const struct feed *fd)
 {
 	for (const struct gap_item *gi = fd->gaps; gi != NULL; gi = gi->next)
-		if (gi->gap.reason == GAP_STREAM_REPLACED)
+		if (gi->gap.shard[0] == '\0')
 			return true;
 	return false;
 }
@@ -550,7 +550,7 @@ follow(struct feed *fd, const char *latest)
 	free(fd->latest);
 	fd->latest = mem_strdup(latest);
 	/* What was written between the two streams is in neither. */
-	if (!replaced_noted(fd))
+	if (!end_noted(fd))
 		for (size_t i = 0; i < fd->sub_count; i++)
 			feed_gap(fd, &fd->subs[i], GAP_STREAM_REPLACED);
 	if (fd->open_gaps != 0)
@@ -672,6 +672,11 @@ feed_start(struct feed *fd)
 		arn = row->arn;
 	if (arn == NULL) {
 		loop_timer_arm(fd->timer, 0);
+		return;
+	}
+	if (loaded_stream_over(fd->pl->loaded, arn)) {
+		log_warn("feed", fd->name, "this stream is over, as was accepted; nothing is read");
+		feed_set_state(fd, FEED_DRAINED, "over");
 		return;
 	}
 	fd->arn = mem_strdup(arn);

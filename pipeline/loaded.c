@@ -169,31 +169,30 @@ loaded_dead_letters(const struct loaded *ld)
 	return ld->dead_letters;
 }
 
-/* Its end was accepted on a stopped daemon: the next stream's turn. */
-static bool
-replacement_settled(const struct loaded *ld, const char *arn)
+bool
+loaded_stream_over(const struct loaded *ld, const char *arn)
 {
 	const struct gap *g = ld->gaps.v;
-	bool settled = false;
+	bool over = false;
 
 	for (size_t i = 0; i < ld->gaps.n; i++) {
-		if (g[i].reason != GAP_STREAM_REPLACED || strcmp(g[i].arn, arn) != 0)
+		if (g[i].shard[0] != '\0' || strcmp(g[i].arn, arn) != 0)
 			continue;
 		if (g[i].state == GAP_OPEN)
 			return false;
-		settled = true;
+		over = true;
 	}
-	return settled;
+	return over;
 }
 
 static const struct stream_row *
-find_stream(const struct loaded *ld, const char *name, const char *table, bool replaced)
+find_stream(const struct loaded *ld, const char *name, const char *table, bool over)
 {
 	const struct stream_row *r = ld->streams.v;
 
 	for (size_t i = 0; i < ld->streams.n; i++)
 		if (!r[i].ended && strcmp(r[i].stream, name) == 0 &&
-		    strcmp(r[i].table, table) == 0 && replacement_settled(ld, r[i].arn) == replaced)
+		    strcmp(r[i].table, table) == 0 && loaded_stream_over(ld, r[i].arn) == over)
 			return &r[i];
 	return NULL;
 }

@@ -245,7 +245,9 @@ uint64_t loaded_dead_letters(const struct loaded *ld);
 /* The oldest stream of that name and table that is not ended; NULL: none. */
 const struct stream_row *
 loaded_stream(const struct loaded *ld, const char *name, const char *table);
-/* One of that name and table that is not ended, but whose replacement was accepted. */
+/* A gap of the whole stream was settled: it was replaced, or is gone. */
+bool loaded_stream_over(const struct loaded *ld, const char *arn);
+/* One of that name and table whose row does not say yet that it is over. */
 const struct stream_row *
 loaded_replaced(const struct loaded *ld, const char *name, const char *table);
 const struct subscription_row *
