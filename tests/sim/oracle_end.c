@@ -1,0 +1,183 @@
+/* tests/sim/oracle_end.c - see oracle.h: excuses, and the end. */
+#include <stdio.h>
+
+#include "tests/sim/oracle.h"
+#include "tests/sim/store_sim.h"
+
+/* What the start position leaves out: before `latest`, or trimmed before
+ * anybody could have read it. */
+static bool
+before_start(const struct oracle *o, unsigned sink, const struct h_event *ev)
+{
+	const struct beginning *b = begun_of(o, sink, ev->shard->stream);
+	const struct place *p = place_of(o, sink, ev->shard);
+	int64_t trimmed = ev->at + o->w->sc.retention_us;
+	const struct feed_conf *f = &o->w->sc.table[ev->shard->stream->table->number].feed;
+
+	if (b->listed_at == 0)
+		return false;
+	if (trimmed > o->w->hist->frozen_at)
+		trimmed = SIM_FOREVER;
+	if (trimmed <= b->listed_at || (p->horizon_at != 0 && trimmed <= p->horizon_at))
+		return true;
+	if (f->start != FEED_LATEST || ev->shard->stream->turn != 0)
+		return false;
+	return ev->at <= b->listed_at || (p->latest_at != 0 && ev->at <= p->latest_at);
+}
+
+static bool
+descends(const struct h_shard *sh, const struct h_shard *from)
+{
+	for (; sh != NULL; sh = sh->parent)
+		if (sh == from)
+			return true;
+	return false;
+}
+
+static bool
+gap_covers(const struct oracle *o, const struct gap_seen *g, const struct h_event *ev)
+{
+	const struct h_shard *sh = ev->shard;
+	/* A gap whose end is not known yet is open at that side: what is trimmed
+	 * before the next record is read belongs to it. */
+	int64_t when = seq_is_set(&g->row.first_available) ? g->saved_at : world_now(o->w);
+	bool was_lost = history_trimmed(o->w->hist, ev, when) || history_gone(o->w->hist, sh, when);
+
+	if (g->stream != sh->stream || !was_lost)
+		return false;
+	if (g->shard == NULL)
+		return true;
+	if (g->reason == GAP_ORPHAN)
+		return descends(g->shard, sh);
+	return g->shard == sh && ev->index >= g->after && ev->index < g->until;
+}
+
+bool
+oracle_excused(const struct oracle *o, unsigned sink, const struct h_event *ev)
+{
+	if (before_start(o, sink, ev))
+		return true;
+	for (size_t i = 0; i < o->gap_count; i++)
+		if (o->gaps[i].sink == sink && gap_covers(o, &o->gaps[i], ev))
+			return true;
+	return false;
+}
+
+/* Nothing ever told the daemon that this shard was there: no listing showed
+ * it, nor anything that descends from it. */
+static bool
+unseen(const struct oracle *o, const struct h_shard *sh)
+{
+	if (o->seen[sh->number] || !history_gone(o->w->hist, sh, world_now(o->w)))
+		return false;
+	for (unsigned i = 0; i < 2; i++)
+		if (sh->child[i] != NULL && !unseen(o, sh->child[i]))
+			return false;
+	return true;
+}
+
+size_t
+oracle_missing(const struct oracle *o, char *text, size_t n)
+{
+	const struct history *h = o->w->hist;
+	size_t missing = 0;
+
+	for (unsigned s = 0; s < o->w->sc.sinks; s++)
+		for (unsigned i = 0; i < h->events; i++) {
+			const struct h_event *ev = &h->event[i];
+			const struct mark *m = mark_of(o, s, ev);
+
+			if (!feeds(o, ev->shard->stream->table, s) || m->acked || m->dead)
+				continue;
+			if (oracle_excused(o, s, ev) || unseen(o, ev->shard))
+				continue;
+			if (missing++ == 0)
+				(void)snprintf(text, n,
+				    "event %u (number %u of %s, written at %.6f) never reached s%u",
+				    ev->id, ev->index, ev->shard->id, (double)ev->at / 1e6, s);
+		}
+	return missing;
+}
+
+static void
+check_replaced(struct oracle *o)
+{
+	const struct history *h = o->w->hist;
+
+	for (unsigned s = 0; s < o->w->sc.sinks; s++)
+		for (unsigned i = 0; i + 1 < h->streams; i++) {
+			const struct h_stream *st = &h->stream[i], *next = st + 1;
+
+			if (next->table != st->table || !begun_of(o, s, next)->subscribed)
+				continue;
+			if (begun_of(o, s, st)->subscribed && !begun_of(o, s, st)->replaced &&
+			    !begun_of(o, s, next)->replaced)
+				oracle_fail(o, T_LOST,
+				    "s%u went from %s to %s without a gap for what lies between", s,
+				    st->label, next->label);
+		}
+}
+
+/* Records behind a gap were delivered: then the gap says where they begin. */
+static void
+check_gap_ends(struct oracle *o)
+{
+	const struct history *h = o->w->hist;
+
+	for (size_t i = 0; i < o->gap_count; i++) {
+		const struct gap_seen *g = &o->gaps[i];
+
+		if (g->reason != GAP_TRIMMED || seq_is_set(&g->row.first_available))
+			continue;
+		for (unsigned k = history_horizon(h, g->shard, g->found_at); k < g->shard->count;
+		     k++)
+			if (mark_of(o, g->sink, history_at(h, g->shard, k))->acked && k >= g->after)
+				oracle_fail(o, T_OTHER,
+				    "gap %llu of %s at s%u has no end, and event %u behind it was "
+				    "delivered",
+				    (unsigned long long)g->id, g->shard->id, g->sink,
+				    history_at(h, g->shard, k)->id);
+	}
+}
+
+void
+oracle_end(struct oracle *o)
+{
+	char text[256];
+	size_t missing = oracle_missing(o, text, sizeof text);
+
+	if (missing != 0)
+		oracle_fail(o, T_LOST, "%zu events are missing: %s", missing, text);
+	check_replaced(o);
+	check_gap_ends(o);
+	for (unsigned s = 0; s < o->w->sc.sinks; s++)
+		for (unsigned i = 0; i < o->w->hist->events; i++) {
+			const struct h_event *ev = &o->w->hist->event[i];
+
+			if (!feeds(o, ev->shard->stream->table, s))
+				continue;
+			if (!mark_of(o, s, ev)->durable && oracle_excused(o, s, ev))
+				count(o->w, T_EXCUSED);
+			else if (!mark_of(o, s, ev)->durable && unseen(o, ev->shard))
+				count(o->w, T_UNSEEN);
+		}
+}
+
+/* A shard without a child is remembered for long, in case that a late listing
+ * shows it once more (hazard 11). */
+void
+oracle_pruned(struct oracle *o)
+{
+	for (unsigned i = 0; i < o->w->hist->shards; i++) {
+		const struct h_shard *sh = &o->w->hist->shard[i];
+		bool child = false;
+
+		for (unsigned k = 0; k < 2; k++)
+			child = child ||
+			    (sh->child[k] != NULL &&
+				store_sim_has_shard(o->w->store, sh->child[k]));
+		if (child && history_gone(o->w->hist, sh, world_now(o->w)) &&
+		    store_sim_has_shard(o->w->store, sh))
+			oracle_fail(o, T_OTHER, "the store still keeps %s, which is gone", sh->id);
+	}
+}

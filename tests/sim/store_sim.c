@@ -1,0 +1,356 @@
+/* tests/sim/store_sim.c - see store_sim.h.
+ *
+ *   commit -> queue -> (a while later) some of it at a time: durable, done()
+ *
+ * Transactions become durable in the order of their commits, several at a
+ * time, or all that wait fail together, as on a full disk. When the process dies, a drawn number of the queued transactions
+ * is durable although nobody was told, and the rest never was.
+ */
+#include "tests/sim/store_sim.h"
+
+#include "base/mem.h"
+#include "tests/sim/oracle.h"
+
+struct queued {
+	struct txn *txn; /* owned */
+	void (*done)(void *arg, const struct err *e);
+	void *arg;
+};
+
+struct kept_shard {
+	bool there;
+	struct seq start;
+	int64_t first_seen_us;
+};
+
+struct kept_position {
+	bool there;
+	struct pos pos;
+	int64_t updated_us;
+};
+
+struct kept_stream {
+	bool there, ended;
+	int64_t first_seen_us;
+	int64_t begun_us[SIM_SINKS]; /* 0: no subscription */
+};
+
+struct store_sim {
+	struct store store; /* first: what the pipeline sees */
+	struct world *w;
+	struct rng rng;
+	struct loop_timer *timer; /* owned; while open */
+	struct queued *queue;	  /* owned */
+	size_t count, cap;
+	struct kept_stream *streams;	 /* owned; by number in the history */
+	struct kept_shard *shards;	 /* owned */
+	struct kept_position *positions; /* owned; [sink][shard] */
+};
+
+static const char *const sink_names[] = {"s0", "s1", "s2", "s3"};
+static_assert(ARRAY_LEN(sink_names) == SIM_SINKS, "a name for each sink");
+
+static unsigned
+sink_of(const char *name)
+{
+	return (unsigned)strtoul(name + 1, NULL, 10);
+}
+
+static struct kept_position *
+position_of(struct store_sim *ss, const char *shard, const char *sink)
+{
+	const struct h_shard *sh = history_shard(ss->w->hist, shard);
+
+	return &ss->positions[(size_t)sink_of(sink) * ss->w->hist->shards + sh->number];
+}
+
+static void
+forget(struct store_sim *ss, const char *shard)
+{
+	const struct h_shard *sh = history_shard(ss->w->hist, shard);
+
+	ss->shards[sh->number].there = false;
+	for (unsigned s = 0; s < ss->w->sc.sinks; s++)
+		ss->positions[(size_t)s * ss->w->hist->shards + sh->number].there = false;
+}
+
+/* The oracle has seen that every name is one of the history. */
+static void
+apply(struct store_sim *ss, const struct txn_op *op)
+{
+	struct history *h = ss->w->hist;
+
+	switch (op->kind) {
+	case TXN_STREAM:
+		ss->streams[history_stream(h, op->u.stream.arn)->number].there = true;
+		ss->streams[history_stream(h, op->u.stream.arn)->number].ended = op->u.stream.ended;
+		ss->streams[history_stream(h, op->u.stream.arn)->number].first_seen_us =
+		    op->u.stream.first_seen_us;
+		break;
+	case TXN_SUBSCRIPTION:
+		ss->streams[history_stream(h, op->u.subscription.arn)->number]
+		    .begun_us[sink_of(op->u.subscription.sink)] = op->u.subscription.begun_us;
+		break;
+	case TXN_SHARD:
+		ss->shards[history_shard(h, op->u.shard.shard)->number] =
+		    (struct kept_shard){true, op->u.shard.start, op->u.shard.first_seen_us};
+		break;
+	case TXN_POSITION:
+		*position_of(ss, op->u.position.shard, op->u.position.sink) =
+		    (struct kept_position){true, op->u.position.pos, op->u.position.updated_us};
+		break;
+	case TXN_FORGET_SHARD:
+		forget(ss, op->u.shard.shard);
+		break;
+	case TXN_DELETE_POSITION:
+		position_of(ss, op->u.position.shard, op->u.position.sink)->there = false;
+		break;
+	case TXN_DELETE_SUBSCRIPTION:
+	case TXN_GAP:	      /* kept by the oracle */
+	case TXN_DEAD_LETTER: /* likewise */
+		break;
+	}
+}
+
+static void
+make_durable(struct store_sim *ss, const struct txn *t)
+{
+	oracle_saved(ss->w->oracle, t);
+	if (ss->w->oracle->failed)
+		return;
+	for (const struct txn_op *op = txn_first(t); op != NULL; op = op->next)
+		apply(ss, op);
+	count(ss->w, T_STORE_COMMITS);
+}
+
+static struct queued
+shift(struct store_sim *ss)
+{
+	struct queued q = ss->queue[0];
+
+	ss->count--;
+	memmove(ss->queue, ss->queue + 1, ss->count * sizeof *ss->queue);
+	return q;
+}
+
+static void
+wait_more(struct store_sim *ss)
+{
+	if (ss->count != 0 && !loop_timer_armed(ss->timer))
+		loop_timer_arm(ss->timer, between(&ss->rng, 0, 2 * ss->w->sc.commit_us));
+}
+
+static void
+on_timer(void *arg)
+{
+	struct store_sim *ss = arg;
+	bool fails = !ss->w->calm && chance(&ss->rng, ss->w->sc.store_failures);
+	size_t group = fails ? ss->count : (size_t)between(&ss->rng, 1, (int64_t)ss->count);
+	struct err full;
+
+	(void)err_retry(&full, ERR_NOSPACE, "store: cannot commit: no space left on device");
+	TRACE(&ss->w->trace, 52, group, "store: %zu of %zu transactions %s", group, ss->count,
+	    fails ? "fail" : "durable");
+	for (; group > 0; group--) {
+		struct queued q = shift(ss);
+
+		if (fails)
+			count(ss->w, T_STORE_FAILURES);
+		else
+			make_durable(ss, q.txn);
+		txn_close(q.txn);
+		q.done(q.arg, fails ? &full : NULL);
+	}
+	wait_more(ss);
+}
+
+static void
+store_sim_commit(
+    struct store *s, struct txn *t, void (*done)(void *arg, const struct err *e), void *arg)
+{
+	struct store_sim *ss = CONTAINER_OF(s, struct store_sim, store);
+
+	if (ss->count == ss->cap)
+		ss->queue = mem_grow(ss->queue, ss->cap = 2 * ss->cap + 8, sizeof *ss->queue);
+	ss->queue[ss->count++] = (struct queued){t, done, arg};
+	wait_more(ss);
+}
+
+static void
+store_sim_close(struct store *s)
+{
+	struct store_sim *ss = CONTAINER_OF(s, struct store_sim, store);
+	size_t lucky = ss->w->dead ? (size_t)rng_below(&ss->rng, ss->count + 1) : ss->count;
+	struct err gone;
+
+	(void)err_set(&gone, ERR_CANCELLED, "store: closed");
+	for (size_t i = 0; ss->count > 0; i++) {
+		struct queued q = shift(ss);
+
+		if (i < lucky)
+			make_durable(ss, q.txn);
+		txn_close(q.txn);
+		q.done(q.arg, ss->w->dead ? &gone : NULL);
+	}
+	loop_timer_close(ss->timer);
+	ss->timer = NULL;
+}
+
+static void
+load_stream(const struct store_sim *ss, const struct store_visitor *v, const struct h_stream *st)
+{
+	const struct kept_stream *k = &ss->streams[st->number];
+	const struct stream_row row = {.arn = st->arn,
+	    .stream = st->table->name,
+	    .table = st->table->name,
+	    .first_seen_us = k->first_seen_us,
+	    .ended = k->ended};
+
+	if (k->there && v->stream != NULL)
+		v->stream(v->ctx, &row);
+	for (unsigned s = 0; s < ss->w->sc.sinks; s++)
+		if (k->begun_us[s] != 0 && v->subscription != NULL)
+			v->subscription(v->ctx,
+			    &(struct subscription_row){st->arn, sink_names[s], k->begun_us[s]});
+}
+
+static void
+load_positions(const struct store_sim *ss, const struct store_visitor *v, const struct h_shard *sh)
+{
+	for (unsigned s = 0; s < ss->w->sc.sinks; s++) {
+		const struct kept_position *k =
+		    &ss->positions[(size_t)s * ss->w->hist->shards + sh->number];
+		const struct position_row row = {
+		    sh->stream->arn, sh->id, sink_names[s], k->pos, k->updated_us};
+
+		if (k->there && v->position != NULL)
+			v->position(v->ctx, &row);
+	}
+}
+
+static void
+gap_row(const struct gap_seen *g, struct gap *row)
+{
+	*row = g->row;
+	row->arn = g->stream->arn;
+	row->shard = g->shard != NULL ? g->shard->id : "";
+	row->sink = sink_names[g->sink];
+	row->state = g->state;
+}
+
+static void
+load_ledgers(const struct store_sim *ss, const struct store_visitor *v)
+{
+	const struct oracle *o = ss->w->oracle;
+
+	for (size_t i = 0; i < o->gap_count && v->gap != NULL; i++) {
+		struct gap row;
+
+		gap_row(&o->gaps[i], &row);
+		v->gap(v->ctx, &row);
+	}
+	for (unsigned s = 0; s < ss->w->sc.sinks && v->dead_letter != NULL; s++)
+		for (unsigned i = 0; i < ss->w->hist->events; i++) {
+			const struct h_event *ev = &ss->w->hist->event[i];
+			const struct dead_letter d = {.arn = ev->shard->stream->arn,
+			    .shard = ev->shard->id,
+			    .sink = sink_names[s],
+			    .stream = ev->shard->stream->table->name,
+			    .seq = ev->seq,
+			    .record = history_json(ss->w->hist, ev),
+			    .reason = "poison",
+			    .attempts = 1};
+
+			if (mark_of(o, s, ev)->dead)
+				v->dead_letter(v->ctx, i + 1, &d);
+		}
+}
+
+static int
+store_sim_load(struct store *s, const struct store_visitor *v, struct err *e)
+{
+	struct store_sim *ss = CONTAINER_OF(s, struct store_sim, store);
+	const struct history *h = ss->w->hist;
+
+	(void)e;
+	for (unsigned i = 0; i < h->streams; i++)
+		load_stream(ss, v, &h->stream[i]);
+	for (unsigned i = h->shards; i-- > 0;) { /* children first: no order is promised */
+		const struct h_shard *sh = &h->shard[i];
+		const struct shard_row row = {sh->stream->arn, sh->id,
+		    sh->parent != NULL ? sh->parent->id : "", ss->shards[i].start,
+		    ss->shards[i].first_seen_us};
+
+		if (ss->shards[i].there && v->shard != NULL)
+			v->shard(v->ctx, &row);
+	}
+	for (unsigned i = 0; i < h->shards; i++)
+		load_positions(ss, v, &h->shard[i]);
+	load_ledgers(ss, v);
+	return 0;
+}
+
+static const struct store_ops store_sim_ops = {
+    .name = "sim",
+    .load = store_sim_load,
+    .commit = store_sim_commit,
+    .close = store_sim_close,
+};
+
+struct store_sim *
+store_sim_new(struct world *w)
+{
+	struct store_sim *ss = mem_new(sizeof *ss);
+
+	ss->store.ops = &store_sim_ops;
+	ss->w = w;
+	rng_seed(&ss->rng, w->sc.seed ^ UINT64_C(0x73746f7265));
+	ss->streams = mem_array(w->hist->streams, sizeof *ss->streams);
+	ss->shards = mem_array(w->hist->shards, sizeof *ss->shards);
+	ss->positions = mem_array((size_t)w->sc.sinks * w->hist->shards, sizeof *ss->positions);
+	return ss;
+}
+
+void
+store_sim_free(struct store_sim *ss)
+{
+	if (ss == NULL)
+		return;
+	free(ss->queue);
+	free(ss->streams);
+	free(ss->shards);
+	free(ss->positions);
+	free(ss);
+}
+
+struct store *
+store_sim_open(struct store_sim *ss)
+{
+	ss->timer = loop_timer_new(ss->w->loop, on_timer, ss);
+	return &ss->store;
+}
+
+void
+store_sim_accept(struct store_sim *ss, uint64_t gap)
+{
+	struct oracle *o = ss->w->oracle;
+	struct txn *t = txn_new();
+	struct gap row;
+
+	for (size_t i = 0; i < o->gap_count; i++) {
+		if (o->gaps[i].id != gap)
+			continue;
+		gap_row(&o->gaps[i], &row);
+		row.state = GAP_ACCEPTED;
+		row.settled_us = loop_wall(ss->w->loop);
+		txn_gap_settle(t, &row, row.settled_us);
+	}
+	make_durable(ss, t);
+	txn_close(t);
+}
+
+bool
+store_sim_has_shard(const struct store_sim *ss, const struct h_shard *sh)
+{
+	return ss->shards[sh->number].there;
+}
