@@ -226,6 +226,7 @@ api_sim_describe(struct api_call *c, struct api_result *rs)
 		oracle_fail(c->api->w->oracle, T_OTHER, "DescribeStream of \"%s\"", c->arn);
 	if (st == NULL || st->gone_at <= history_trim_clock(c->api->w->hist, api_sim_as_of(c))) {
 		api_sim_result(rs, API_NOT_FOUND, "DescribeStream");
+		TRACE(&c->api->w->trace, 24, 0, "api: DescribeStream %s -> not found", c->arn);
 		c->fn.describe(c->arg, rs, NULL);
 		return;
 	}

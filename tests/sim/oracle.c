@@ -262,9 +262,9 @@ oracle_report(struct oracle *o, unsigned sink, struct h_event *ev, enum sink_ver
 	if (v != SINK_ACK)
 		return;
 	m->acked = true;
-	m->done_life = o->w->life;
-	while (p->front < ev->shard->count &&
-	    mark_of(o, sink, history_at(o->w->hist, ev->shard, p->front))->done_life == o->w->life)
+	/* What was acked ahead of a hole may be let go with it (detach) and come
+	 * again; a saved position settles that. */
+	if (ev->index == p->front)
 		p->front++;
 }
 

@@ -22,7 +22,6 @@ struct mark {	       /* one event at one sink */
 	bool rejected; /* the sink said REJECT */
 	bool dead;     /* its dead letter is durable */
 	uint16_t in_flight;
-	unsigned done_life; /* the life in which it was acked or its dead letter kept */
 };
 
 struct place {		/* one shard at one sink */

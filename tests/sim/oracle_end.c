@@ -4,6 +4,21 @@
 #include "tests/sim/oracle.h"
 #include "tests/sim/store_sim.h"
 
+/* A table's streams before the one that the sink began with. */
+static bool
+before_first_stream(const struct oracle *o, unsigned sink, const struct h_stream *st)
+{
+	const struct h_stream *all = &o->w->hist->stream[st->table->first_stream];
+
+	for (unsigned i = 0; i < st->table->streams; i++) {
+		const struct beginning *b = begun_of(o, sink, &all[i]);
+
+		if (b->subscribed || b->listed_at != 0)
+			return all[i].turn > st->turn;
+	}
+	return false;
+}
+
 /* What the start position leaves out: before `latest`, or trimmed before
  * anybody could have read it. */
 static bool
@@ -14,6 +29,8 @@ before_start(const struct oracle *o, unsigned sink, const struct h_event *ev)
 	int64_t trimmed = ev->at + o->w->sc.retention_us;
 	const struct feed_conf *f = &o->w->sc.table[ev->shard->stream->table->number].feed;
 
+	if (before_first_stream(o, sink, ev->shard->stream))
+		return true;
 	if (b->listed_at == 0)
 		return false;
 	if (trimmed > o->w->hist->frozen_at)
@@ -172,6 +189,9 @@ oracle_pruned(struct oracle *o)
 		const struct h_shard *sh = &o->w->hist->shard[i];
 		bool child = false;
 
+		/* Rows of a stream that is over are history, and no more come. */
+		if (sh->stream->disabled < SIM_FOREVER)
+			continue;
 		for (unsigned k = 0; k < 2; k++)
 			child = child ||
 			    (sh->child[k] != NULL &&

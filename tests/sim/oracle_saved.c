@@ -56,7 +56,6 @@ saved_dead_letter(struct oracle *o, const struct dead_letter *d)
 	if (!m->dead)
 		count(o->w, T_DEAD_LETTERS);
 	m->dead = true;
-	m->done_life = o->w->life;
 }
 
 /* A gap must be true: something after last_acked is trimmed or gone, or the

@@ -25,7 +25,7 @@
 #include "tests/sim/selftest.h"
 
 #define JOBS_MAX 64u
-#define FAILURES_MAX 20u
+#define FAILURES_MAX 1000u
 
 struct job {
 	pid_t pid;
