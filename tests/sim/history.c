@@ -226,9 +226,16 @@ make_stream(struct making *m, int64_t from, int64_t to, unsigned writes)
 		write_one(m, at);
 	}
 	rotate(m, first, to);
-	for (unsigned n = first; m->stream->disabled < SIM_FOREVER && n < m->h->shards; n++)
-		if (m->h->shard[n].closed == SIM_FOREVER)
-			close_shard(m, &m->h->shard[n], to);
+	for (unsigned n = first; m->stream->disabled < SIM_FOREVER && n < m->h->shards; n++) {
+		struct h_shard *sh = &m->h->shard[n];
+
+		if (sh->closed == SIM_FOREVER)
+			close_shard(m, sh, to);
+		/* When a listing says DISABLED, it shows all there is: a closed
+		 * leaf is the end then (streams.md 1.8). */
+		if (sh->listed_from > to)
+			sh->listed_from = to;
+	}
 }
 
 static void

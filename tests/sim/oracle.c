@@ -39,6 +39,7 @@ oracle_new(struct world *w)
 	o->key_front = mem_array(sinks * h->keys, sizeof *o->key_front);
 	o->key_flying = mem_array(sinks * h->keys, sizeof *o->key_flying);
 	o->key_hash = mem_array(h->keys, sizeof *o->key_hash);
+	o->ended = mem_array(h->streams, sizeof *o->ended);
 	o->seen = mem_array(h->shards, sizeof *o->seen);
 	o->trims = mem_array(h->shards, sizeof *o->trims);
 	for (size_t i = 0; i < sinks * h->keys; i++)
@@ -61,6 +62,7 @@ oracle_close(struct oracle *o)
 	free(o->key_front);
 	free(o->key_flying);
 	free(o->key_hash);
+	free(o->ended);
 	free(o->seen);
 	free(o->trims);
 	free(o->gaps);
@@ -141,8 +143,10 @@ check_key_order(struct oracle *o, unsigned sink, const struct h_event *ev)
 		if (m->in_flight != 0 && o->w->sc.sink[sink].key_order)
 			continue;
 		oracle_fail(o, T_REORDERED,
-		    "sink s%u was given event %u of key %u before event %u of that key was done",
-		    sink, ev->id, ev->key, older->id);
+		    "sink s%u was given event %u of key %u before event %u of that key was done "
+		    "(number "
+		    "%u of %s)",
+		    sink, ev->id, ev->key, older->id, older->index, older->shard->id);
 		return;
 	}
 }

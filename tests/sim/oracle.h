@@ -70,6 +70,7 @@ struct oracle {
 	unsigned *key_front;	 /* [sink][key] changes before it are done or excused */
 	unsigned *key_flying;	 /* [sink][key] */
 	uint64_t *key_hash;	 /* [key]; 0: not seen */
+	bool *ended;		 /* [stream] its row says so */
 	bool *seen;		 /* [shard] a listing showed it */
 	unsigned *trims;	 /* [shard] TrimmedDataAccess answers in this life */
 	struct gap_seen *gaps;

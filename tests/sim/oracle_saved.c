@@ -279,13 +279,27 @@ saved_forget(struct oracle *o, const struct shard_row *row)
 
 	if (sh == NULL)
 		return;
-	if (!history_gone(o->w->hist, sh, world_now(o->w)))
+	if (!o->ended[sh->stream->number] && !history_gone(o->w->hist, sh, world_now(o->w)))
 		oracle_fail(o, T_OTHER, "%s was forgotten while the service still has it", sh->id);
 	for (unsigned s = 0; s < o->w->sc.sinks; s++)
 		if (feeds(o, sh->stream->table, s)) {
 			sweep(o, s, sh, sh->count);
 			place_of(o, s, sh)->completed = true;
 		}
+}
+
+static void
+saved_stream(struct oracle *o, const struct stream_row *row)
+{
+	const struct h_stream *st = history_stream(o->w->hist, row->arn);
+
+	if (st == NULL || strcmp(st->table->name, row->table) != 0) {
+		oracle_fail(o, T_OTHER, "the store was given a row for stream %s", row->arn);
+		return;
+	}
+	if (row->ended && st->disabled > world_now(o->w))
+		oracle_fail(o, T_LOST, "%s was ended while it is alive", st->arn);
+	o->ended[st->number] = row->ended;
 }
 
 static void
@@ -311,8 +325,12 @@ saved_late(struct oracle *o, const struct txn_op *op)
 		(void)shard_named(o, op->u.shard.arn, op->u.shard.shard);
 		break;
 	case TXN_DELETE_POSITION:
+		oracle_fail(o, T_OTHER, "the pipeline deleted a position");
+		break;
 	case TXN_DELETE_SUBSCRIPTION:
-		oracle_fail(o, T_OTHER, "the pipeline deleted a position or a subscription");
+		st = history_stream(o->w->hist, op->u.subscription.arn);
+		if (st == NULL || !o->ended[st->number])
+			oracle_fail(o, T_OTHER, "a subscription to a living stream was deleted");
 		break;
 	case TXN_STREAM:
 	case TXN_GAP:
@@ -325,6 +343,8 @@ void
 oracle_saved(struct oracle *o, const struct txn *t)
 {
 	for (const struct txn_op *op = txn_first(t); op != NULL; op = op->next) {
+		if (op->kind == TXN_STREAM)
+			saved_stream(o, &op->u.stream);
 		if (op->kind == TXN_GAP)
 			saved_gap(o, &op->u.gap);
 		if (op->kind == TXN_DEAD_LETTER)

@@ -106,6 +106,9 @@ apply(struct store_sim *ss, const struct txn_op *op)
 		position_of(ss, op->u.position.shard, op->u.position.sink)->there = false;
 		break;
 	case TXN_DELETE_SUBSCRIPTION:
+		ss->streams[history_stream(h, op->u.subscription.arn)->number]
+		    .begun_us[sink_of(op->u.subscription.sink)] = 0;
+		break;
 	case TXN_GAP:	      /* kept by the oracle */
 	case TXN_DEAD_LETTER: /* likewise */
 		break;
