@@ -177,6 +177,8 @@ on_found(void *ctx, struct shard *sh)
 	struct pos at = {.kind = POS_AT_START};
 
 	fd->complete_since = 0;
+	if (sh->parent != NULL && sh->parent->user != NULL)
+		((struct run *)sh->parent->user)->had_child = true;
 	keeper_mark(fd->pl->keeper, &rn->keep, false);
 	for (size_t i = 0; i < fd->sub_count; i++) {
 		if (!fd->subs[i].subscribed)
@@ -247,6 +249,7 @@ on_listed(void *ctx, bool first, const struct api_stream *info)
 
 		if (rn == NULL)
 			continue;
+		rn->unlisted = rn->unlisted && !sh->listed;
 		retry_gone(rn);
 		if (sh->closed)
 			for (size_t i = 0; i < 2; i++)

@@ -105,6 +105,7 @@ struct run { /* a shard of a feed */
 	struct keep_item keep; /* the shard's row, later its removal */
 	bool forgetting;
 	bool unlisted;	   /* confirmed */
+	bool had_child;	   /* one was found: no late listing will make this one new */
 	bool ended;	   /* a null iterator was seen */
 	bool gone_pending; /* a reader was told it is gone; the listing decides */
 	unsigned gone_tries;

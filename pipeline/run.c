@@ -149,7 +149,7 @@ run_forget_if_over(struct run *rn)
 	for (size_t i = 0; i < fd->sub_count; i++)
 		if (!rn->tracks[i].kept_complete)
 			return;
-	if (rn->shard->children == NULL && !lineage_disabled(fd->lineage) &&
+	if (!rn->had_child && rn->shard->children == NULL && !lineage_disabled(fd->lineage) &&
 	    loop_wall(fd->pl->loop) - rn->first_seen_us < REMEMBER)
 		return;
 	rn->forgetting = true;

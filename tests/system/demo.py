@@ -3,6 +3,7 @@
 survives kill -9. Starts what it needs on free loopback ports, cleans up after itself."""
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -92,15 +93,15 @@ def show_tail(source):
     """`tail` as a person would see it; ended after a dozen changes."""
     argv = [support.SLIPRING, "tail", "orders", "--endpoint", source.endpoint, "--region", "us-east-1"]
     say("   $ slipring tail orders --endpoint %s\n" % source.endpoint)
-    colour = "always" if sys.stdout.isatty() else "never"
-    argv += ["--view", "lines", "--color", colour]
+    argv += ["--color", "always"]  # else a pipe gets JSON
     child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                              text=True, env=support.CLEAN_ENV)
     for _ in range(TAIL_CHANGES):
         line = child.stdout.readline()
         if not line:
             break
-        say("   " + line.rstrip("\n"))
+        line = line.rstrip("\n")
+        say("   " + (line if sys.stdout.isatty() else re.sub("\033\\[[0-9;]*m", "", line)))
     child.send_signal(signal.SIGTERM)
     child.stdout.close()
     child.wait(timeout=support.PATIENCE)

@@ -187,7 +187,7 @@ class Survival(unittest.TestCase):
                     f.write(b"\n".join(bad))
                 code, _, err = support.slipring("audit", "verify", trail)
                 self.assertEqual(code, 1, err)
-                self.assertIn("%s:%d:" % (name, line), err)
+                self.assertIn("%s: line %d:" % (name, line), err)
         with open(path, "wb") as f:
             f.write(good)
         self.assertEqual(support.slipring("audit", "verify", trail)[0], 0)
@@ -321,6 +321,11 @@ class Operator(unittest.TestCase):
             "StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"})
         self.client.call("PutItem", TableName="replaced", Item={"pk": {"S": "in the new"}})
 
+        with open(path) as f:
+            whole = json.load(f)
+        whole["streams"]["orders"]["discovery.settle"] = "1s"
+        with open(path, "w") as f:
+            json.dump(whole, f)
         daemon = support.run_daemon(path)
         self.addCleanup(daemon.close)
         self.assertEqual(daemon.wait(60), 3, daemon.stderr())
