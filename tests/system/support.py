@@ -231,12 +231,14 @@ class DynamoDBLocal:
         libs = DYNAMODB_LOCAL
         if not os.path.isdir(libs):
             raise RuntimeError("DynamoDB Local is not in %s; run tests/tools/setup.sh check" % libs)
+        # It writes a file of its own into the folder it is started in.
+        self.folder = Workspace("dynamodb-local")
         for attempt in range(5):
             self.port = free_port()
             self.process = Process(
                 ["java", "-Xmx512m", "-Djava.library.path=" + libs, "-cp", os.path.join(libs, "*"),
                  "com.amazonaws.services.dynamodbv2.local.main.ServerRunner",
-                 "-port", str(self.port), "-inMemory", "-sharedDb"])
+                 "-port", str(self.port), "-inMemory", "-sharedDb"], cwd=self.folder.path)
             if self._up():
                 return
             self.process.close()
@@ -268,6 +270,7 @@ class DynamoDBLocal:
 
     def close(self):
         self.process.close()
+        self.folder.close()
 
 
 def config(directory, endpoint, streams, sinks, **extra):
