@@ -29,6 +29,7 @@
 #include <event2/event.h>
 
 #include "base/compiler.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/random.h"
 
@@ -86,6 +87,17 @@ struct loop_signal {
 
 /* ---- the loop itself ---- */
 
+/* libevent's own words, which would go to stderr as they are. */
+static void
+on_libevent_says(int severity, const char *text)
+{
+	log_line(severity == EVENT_LOG_DEBUG ? LOG_DEBUG
+		: severity == EVENT_LOG_MSG  ? LOG_INFO
+		: severity == EVENT_LOG_WARN ? LOG_WARN
+					     : LOG_ERROR,
+	    "loop", "", "libevent: %s", text);
+}
+
 static struct event_base *
 new_base(void)
 {
@@ -123,6 +135,7 @@ loop_new(struct loop **out, uint64_t seed, struct err *e)
 	*out = NULL;
 	if (seed == 0 && system_seed(&seed, e) == -1)
 		return -1;
+	event_set_log_callback(on_libevent_says);
 	lp = mem_new(sizeof *lp);
 	rng_seed(&lp->rng, seed);
 	lp->base = new_base();
