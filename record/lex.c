@@ -1,9 +1,10 @@
 /* record/lex.c - see lex.h.
  *
- * Most bytes of a page are inside strings, so that is where speed is decided:
- * sixteen bytes at a time with SSE2, which every x86-64 has, until one of them
- * ends the string or wants a closer look (backslash, control character, not
- * ASCII). Other machines, and tests that define LEX_PORTABLE, go byte by byte.
+ * Most bytes of a page are inside strings, so their ends are looked for sixteen
+ * bytes at a time with SSE2, which every x86-64 has; other machines, and tests
+ * that define LEX_PORTABLE, go byte by byte. Most values are {"S":"text"} and the
+ * like, written without space and without escapes: skip_attribute() knows that
+ * one shape and spares it the general way, which is there for everything else.
  * Structure is read by a loop with one bit per open container, never by
  * recursion: nesting is the peer's to choose, our stack is not.
  */
@@ -21,32 +22,52 @@
 
 static_assert(LIMIT_JSON_DEPTH % 64 == 0, "struct nest has one bit per level");
 
+static inline bool
+is_special(char c)
+{
+	return (unsigned char)c < 0x20 || (unsigned char)c >= 0x80 || c == '"' || c == '\\';
+}
+
 /* The first byte from p that is not plain string content, or end. */
 static inline const char *
 skip_plain(const char *p, const char *end)
 {
 #if LEX_SSE2
-	const __m128i quote = _mm_set1_epi8('"');
-	const __m128i backslash = _mm_set1_epi8('\\');
-	const __m128i space = _mm_set1_epi8(' ');
-
-	for (; end - p >= 16; p += 16) {
+	for (; LIKELY(end - p >= 16); p += 16) {
 		__m128i v = _mm_loadu_si128((const __m128i *)(const void *)p);
+		__m128i quote = _mm_cmpeq_epi8(v, _mm_set1_epi8('"'));
+		__m128i backslash = _mm_cmpeq_epi8(v, _mm_set1_epi8('\\'));
 		/* Signed: bytes from 0x80 up count as below a space, too. */
-		__m128i stop = _mm_or_si128(_mm_cmplt_epi8(v, space),
-		    _mm_or_si128(_mm_cmpeq_epi8(v, quote), _mm_cmpeq_epi8(v, backslash)));
-		int mask = _mm_movemask_epi8(stop);
+		__m128i below = _mm_cmplt_epi8(v, _mm_set1_epi8(' '));
+		__m128i special = _mm_or_si128(below, _mm_or_si128(quote, backslash));
+		unsigned mask = (unsigned)_mm_movemask_epi8(special);
 
-		if (mask != 0)
-			return p + __builtin_ctz((unsigned)mask);
+		if (LIKELY(mask != 0))
+			return p + __builtin_ctz(mask);
 	}
 #endif
-	for (; p < end; p++) {
-		unsigned char c = (unsigned char)*p;
+	while (p < end && !is_special(*p))
+		p++;
+	return p;
+}
 
-		if (c < 0x20 || c >= 0x80 || c == '"' || c == '\\')
-			break;
-	}
+/* Faults inside a string or a value: p is where, and the functions that take
+ * and return a cursor of their own answer NULL. The loops below keep it in a
+ * register that way. */
+static const char *
+fail_at(struct lex *l, const char *p, const char *fault)
+{
+	l->p = p;
+	(void)lex_fail(l, fault);
+	return NULL;
+}
+
+static inline const char *
+skip_space(const char *p, const char *end)
+{
+	while (p < end && UNLIKELY((unsigned char)*p <= ' ') &&
+	    (*p == ' ' || *p == '\n' || *p == '\r' || *p == '\t'))
+		p++;
 	return p;
 }
 
@@ -57,14 +78,12 @@ is_hex(char c)
 }
 
 /* p is at a backslash. */
-static bool
-skip_escape(struct lex *l)
+static const char *
+skip_escape(struct lex *l, const char *p)
 {
-	const char *p = l->p;
-
 	l->escaped = true;
 	if (l->end - p < 2)
-		return lex_fail(l, "string cut short");
+		return fail_at(l, p, "string cut short");
 	switch (p[1]) {
 	case '"':
 	case '\\':
@@ -74,72 +93,78 @@ skip_escape(struct lex *l)
 	case 'n':
 	case 'r':
 	case 't':
-		l->p += 2;
-		return true;
+		return p + 2;
 	case 'u':
-		if (l->end - p >= 6 && is_hex(p[2]) && is_hex(p[3]) && is_hex(p[4]) &&
-		    is_hex(p[5])) {
-			l->p += 6;
-			return true;
-		}
-		return lex_fail(l, "bad \\u escape");
+		if (l->end - p >= 6 && is_hex(p[2]) && is_hex(p[3]) && is_hex(p[4]) && is_hex(p[5]))
+			return p + 6;
+		return fail_at(l, p, "bad \\u escape");
 	default:
-		return lex_fail(l, "unknown escape");
+		return fail_at(l, p, "unknown escape");
 	}
 }
 
-static bool
-skip_utf8(struct lex *l)
+static const char *
+skip_utf8(struct lex *l, const char *p)
 {
 	do {
-		size_t n = utf8_length(l->p, (size_t)(l->end - l->p));
+		size_t n = utf8_length(p, (size_t)(l->end - p));
 
 		if (n == 0)
-			return lex_fail(l, "not UTF-8");
-		l->p += n;
-	} while (l->p < l->end && (unsigned char)*l->p >= 0x80);
-	return true;
+			return fail_at(l, p, "not UTF-8");
+		p += n;
+	} while (p < l->end && (unsigned char)*p >= 0x80);
+	return p;
 }
 
-/* p is at the opening quote. */
-static inline bool
-skip_string(struct lex *l)
+/* Something other than plain content at p: the closing quote ends the loop. */
+static const char *
+skip_special(struct lex *l, const char *p)
+{
+	while (p != NULL && p < l->end && *p != '"') {
+		unsigned char c = (unsigned char)*p;
+
+		if (c == '\\')
+			p = skip_escape(l, p);
+		else if (c < 0x20)
+			return fail_at(l, p, "control character in a string");
+		else if (c >= 0x80)
+			p = skip_utf8(l, p);
+		else
+			p = skip_plain(p, l->end);
+	}
+	if (p == l->end)
+		return fail_at(l, p, "string cut short");
+	return p;
+}
+
+/* p is at the opening quote; the answer is behind the closing one. */
+static inline const char *
+skip_string(struct lex *l, const char *p)
 {
 	l->escaped = false;
-	l->p++;
-	for (;;) {
-		unsigned char c;
-
-		l->p = skip_plain(l->p, l->end);
-		if (UNLIKELY(l->p == l->end))
-			return lex_fail(l, "string cut short");
-		c = (unsigned char)*l->p;
-		if (LIKELY(c == '"')) {
-			l->p++;
-			return true;
-		}
-		if (c == '\\') {
-			if (!skip_escape(l))
-				return false;
-		} else if (c < 0x20) {
-			return lex_fail(l, "control character in a string");
-		} else if (!skip_utf8(l)) {
-			return false;
-		}
+	p = skip_plain(p + 1, l->end);
+	if (UNLIKELY(p == l->end || *p != '"')) {
+		p = skip_special(l, p);
+		if (p == NULL)
+			return NULL;
 	}
+	return p + 1;
 }
 
 bool
 lex_string(struct lex *l, struct slice *raw)
 {
-	const char *start;
+	const char *p = skip_space(l->p, l->end);
+	const char *behind;
 
-	if (lex_peek(l) != '"')
+	l->p = p;
+	if (UNLIKELY(p == l->end || *p != '"'))
 		return lex_fail(l, "expected a string");
-	start = l->p + 1;
-	if (!skip_string(l))
+	behind = skip_string(l, p);
+	if (behind == NULL)
 		return false;
-	*raw = (struct slice){start, (size_t)(l->p - 1 - start)};
+	l->p = behind;
+	*raw = (struct slice){p + 1, (size_t)(behind - p) - 2};
 	return true;
 }
 
@@ -219,88 +244,157 @@ skip_scalar(struct lex *l, int c)
 	}
 }
 
-static inline bool
-skip_name(struct lex *l)
+/* p is at a member's name; the answer is behind the colon and space after it.
+ * behind: what is behind the name. */
+static inline const char *
+skip_name(struct lex *l, const char *p, const char **behind)
 {
-	if (UNLIKELY(lex_peek(l) != '"'))
-		return lex_fail(l, "expected a member name");
-	if (!skip_string(l))
-		return false;
-	return lex_take(l, ':') || lex_fail(l, "expected ':'");
+	if (UNLIKELY(p == l->end || *p != '"'))
+		return fail_at(l, p, "expected a member name");
+	p = *behind = skip_string(l, p);
+	if (UNLIKELY(p == NULL))
+		return NULL;
+	p = skip_space(p, l->end);
+	if (UNLIKELY(p == l->end || *p != ':'))
+		return fail_at(l, p, "expected ':'");
+	return skip_space(p + 1, l->end);
 }
 
-/* The containers that are open inside one lex_value(), and which are objects:
- * bit i of the levels, the outermost first. */
+/* {"X":"plain text"} with nothing out of the ordinary in it: the answer is behind
+ * it. NULL: not that, which is no fault. */
+static inline const char *
+skip_attribute(const char *p, const char *end)
+{
+	if (end - p < 8 || memcmp(p, "{\"", 2) != 0 || memcmp(p + 3, "\":\"", 3) != 0)
+		return NULL;
+	if (UNLIKELY(p[2] < 'A' || p[2] > 'Z'))
+		return NULL;
+	p = skip_plain(p + 6, end);
+	return LIKELY(end - p >= 2 && p[0] == '"' && p[1] == '}') ? p + 2 : NULL;
+}
+
+/* The containers that are open inside one lex_value(), as what closes them. */
 struct nest {
 	unsigned open;
 	unsigned room;
-	uint64_t objects[LIMIT_JSON_DEPTH / 64];
+	char closer[LIMIT_JSON_DEPTH];
 };
 
-static bool
-nest_push(struct lex *l, struct nest *ns, bool object)
+/* p is at a member's name in the innermost object. The answer is at a value:
+ * that member's, or that of a later one when those before were attributes of
+ * the common shape, which are stepped over here without further ado. */
+static inline const char *
+skip_members(struct lex *l, const struct nest *ns, const char *p)
+{
+	bool room = ns->open < ns->room;
+
+	for (;;) {
+		const char *behind;
+
+		p = skip_name(l, p, &behind);
+		if (UNLIKELY(p == NULL || !room))
+			return p;
+		behind = skip_attribute(p, l->end);
+		if (behind == NULL || behind == l->end || *behind != ',')
+			return p;
+		p = skip_space(behind + 1, l->end);
+	}
+}
+
+/* p is at the opening bracket; the answer is behind it. */
+static inline const char *
+nest_open(struct lex *l, struct nest *ns, const char *p)
 {
 	if (UNLIKELY(ns->open >= ns->room)) {
 		l->too_deep = true;
-		return lex_fail(l, "nested too deeply");
+		return fail_at(l, p, "nested too deeply");
 	}
-	ns->objects[ns->open / 64] &= ~(UINT64_C(1) << ns->open % 64);
-	ns->objects[ns->open / 64] |= (uint64_t)object << ns->open % 64;
-	ns->open++;
-	return true;
+	ns->closer[ns->open++] = *p == '{' ? '}' : ']';
+	return skip_space(p + 1, l->end);
 }
 
-/* After a value: closes what closes here. True with the cursor at the next
- * value, or with nothing left open. */
-static bool
-nest_advance(struct lex *l, struct nest *ns)
+/* After a value: closes what closes here. The answer is behind the comma before
+ * the next value or name, or behind everything with nothing left open. */
+static inline const char *
+nest_advance(struct lex *l, struct nest *ns, const char *p)
 {
 	while (ns->open != 0) {
-		unsigned inner = ns->open - 1;
-		bool object = ns->objects[inner / 64] >> inner % 64 & 1;
-		int c = lex_peek(l);
-
-		if (c == ',') {
-			l->p++;
-			return !object || skip_name(l);
-		}
-		if (c != (object ? '}' : ']'))
-			return lex_fail(l, object ? "expected ',' or '}'" : "expected ',' or ']'");
-		l->p++;
+		p = skip_space(p, l->end);
+		if (UNLIKELY(p == l->end))
+			return fail_at(l, p, "cut short");
+		if (*p == ',')
+			return skip_space(p + 1, l->end);
+		if (UNLIKELY(*p != ns->closer[ns->open - 1]))
+			return fail_at(l, p, "expected ',' or the end of what is open");
+		p++;
 		ns->open--;
 	}
-	return true;
+	return p;
+}
+
+static const char *
+skip_scalar_at(struct lex *l, const char *p)
+{
+	l->p = p;
+	return skip_scalar(l, p < l->end ? (unsigned char)*p : -1) ? l->p : NULL;
+}
+
+/* p is at the opening bracket; the answer is behind the closing one. */
+static const char *
+skip_container(struct lex *l, unsigned depth, const char *p)
+{
+	struct nest ns;
+
+	ns.open = 0;
+	ns.room = depth < LIMIT_JSON_DEPTH ? LIMIT_JSON_DEPTH - depth : 0;
+	do {
+		char c = p < l->end ? *p : '\0';
+		const char *behind = ns.open < ns.room ? skip_attribute(p, l->end) : NULL;
+
+		if (LIKELY(behind != NULL)) {
+			p = behind;
+		} else if (c == '"') {
+			p = skip_string(l, p);
+		} else if (c == '{' || c == '[') {
+			p = nest_open(l, &ns, p);
+			if (p == NULL)
+				return NULL;
+			if (p == l->end || *p != ns.closer[ns.open - 1]) {
+				p = c == '{' ? skip_members(l, &ns, p) : p;
+				continue;
+			}
+		} else {
+			p = skip_scalar_at(l, p);
+		}
+		if (UNLIKELY(p == NULL))
+			return NULL;
+		p = nest_advance(l, &ns, p);
+		if (p != NULL && ns.open != 0 && ns.closer[ns.open - 1] == '}')
+			p = skip_members(l, &ns, p);
+	} while (p != NULL && ns.open != 0);
+	return p;
 }
 
 bool
 lex_value(struct lex *l, unsigned depth, struct slice *value)
 {
-	struct nest ns = {.room = depth < LIMIT_JSON_DEPTH ? LIMIT_JSON_DEPTH - depth : 0};
-	int c = lex_peek(l);
-	const char *start = l->p;
+	const char *start = skip_space(l->p, l->end);
+	char c = start < l->end ? *start : '\0';
+	const char *p;
 
-	for (;; c = lex_peek(l)) {
-		if (c == '"') {
-			if (!skip_string(l))
-				return false;
-		} else if (c == '{' || c == '[') {
-			if (!nest_push(l, &ns, c == '{'))
-				return false;
-			l->p++;
-			if (lex_peek(l) != (c == '{' ? '}' : ']')) {
-				if (c == '{' && !skip_name(l))
-					return false;
-				continue;
-			}
-		} else if (!skip_scalar(l, c)) {
-			return false;
-		}
-		if (!nest_advance(l, &ns))
-			return false;
-		if (ns.open == 0)
-			break;
-	}
-	*value = (struct slice){start, (size_t)(l->p - start)};
+	p = depth < LIMIT_JSON_DEPTH ? skip_attribute(start, l->end) : NULL;
+	if (p != NULL)
+		;
+	else if (c == '{' || c == '[')
+		p = skip_container(l, depth, start);
+	else if (c == '"')
+		p = skip_string(l, start);
+	else
+		p = skip_scalar_at(l, start);
+	if (UNLIKELY(p == NULL))
+		return false;
+	l->p = p;
+	*value = (struct slice){start, (size_t)(p - start)};
 	return true;
 }
 
@@ -313,14 +407,53 @@ lex_end(struct lex *l)
 bool
 lex_member(struct lex *l, bool *first, struct slice *name)
 {
-	if (lex_take(l, '}'))
+	const char *p = skip_space(l->p, l->end);
+	const char *value, *behind;
+
+	l->p = p;
+	if (UNLIKELY(p == l->end))
+		return lex_fail(l, "cut short");
+	if (*p == '}') {
+		l->p++;
 		return false;
-	if (!*first && !lex_take(l, ','))
-		return lex_fail(l, "expected ',' or '}'");
+	}
+	if (!*first) {
+		if (UNLIKELY(*p != ','))
+			return lex_fail(l, "expected ',' or '}'");
+		p = skip_space(p + 1, l->end);
+	}
 	*first = false;
-	if (!lex_string(l, name))
+	value = skip_name(l, p, &behind);
+	if (UNLIKELY(value == NULL))
 		return false;
-	return lex_take(l, ':') || lex_fail(l, "expected ':'");
+	l->p = value;
+	*name = (struct slice){p + 1, (size_t)(behind - p) - 2};
+	return true;
+}
+
+char
+lex_attribute(struct lex *l, bool *first, struct slice *name, struct slice *text)
+{
+	const char *p = l->p;
+	const char *quote, *behind;
+
+	if (!*first && p < l->end && *p == ',')
+		p++;
+	else if (!*first)
+		return '\0';
+	if (p == l->end || *p != '"')
+		return '\0';
+	quote = skip_plain(p + 1, l->end);
+	if (l->end - quote < 2 || quote[0] != '"' || quote[1] != ':')
+		return '\0';
+	behind = skip_attribute(quote + 2, l->end);
+	if (behind == NULL)
+		return '\0';
+	*first = false;
+	*name = (struct slice){p + 1, (size_t)(quote - p) - 1};
+	*text = (struct slice){quote + 8, (size_t)(behind - quote) - 10};
+	l->p = behind;
+	return quote[4];
 }
 
 bool

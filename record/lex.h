@@ -75,7 +75,11 @@ bool lex_end(struct lex *l);
 /* After an opening brace has been taken: the next member's name, with l at its
  * value; or false with the closing brace taken, or false with a fault. */
 bool lex_member(struct lex *l, bool *first, struct slice *name);
-/* Likewise in an array. */
+/* The whole next member when it is "name":{"X":"text"} with no space and nothing
+ * escaped, as nearly all attributes are: answers X. Otherwise '\0', with nothing
+ * taken, and lex_member() goes on from there. */
+char lex_attribute(struct lex *l, bool *first, struct slice *name, struct slice *text);
+/* lex_member() for an array: at the next element, or false. */
 bool lex_element(struct lex *l, bool *first);
 
 #endif

@@ -71,23 +71,19 @@ write_number(struct lex *l, struct buf *out)
 static bool
 write_set(struct lex *l, enum value_type type, struct buf *out)
 {
-	enum set_status st;
-	struct slice array;
 	struct set s;
+	enum set_status st = set_sort(&s, l, type);
 
-	if (!lex_value(l, 1, &array))
-		return false;
-	st = set_sort(&s, array, type);
-	put(out, "[", 1);
+	buf_add_char(out, '[');
 	for (size_t i = 0; st == SET_OK && i < s.n; i++) {
 		if (i != 0)
-			put(out, ",", 1);
+			buf_add_char(out, ',');
 		if (type == VALUE_NS)
 			(void)write_number_text(l, s.v[i].text, out);
 		else
 			put(out, s.v[i].raw.p - 1, s.v[i].raw.n + 2);
 	}
-	put(out, "]", 1);
+	buf_add_char(out, ']');
 	set_close(&s);
 	out->failed |= st == SET_NOMEM;
 	return st != SET_INVALID ||
@@ -114,20 +110,20 @@ static bool write_value(struct lex *l, struct buf *out, unsigned depth);
 static bool
 write_list(struct lex *l, struct buf *out, unsigned depth)
 {
-	const char *comma = "[";
 	bool first = true;
+	char before = '[';
 
 	if (!lex_take(l, '['))
 		return lex_fail(l, "L holds no array");
 	while (lex_element(l, &first)) {
-		put(out, comma, 1);
-		comma = ",";
+		buf_add_char(out, before);
+		before = ',';
 		if (!write_value(l, out, depth))
 			return false;
 	}
 	if (first)
-		put(out, "[", 1);
-	put(out, "]", 1);
+		buf_add_char(out, '[');
+	buf_add_char(out, ']');
 	return l->fault == NULL;
 }
 
@@ -173,26 +169,52 @@ write_value(struct lex *l, struct buf *out, unsigned depth)
 	return lex_take(l, '}') || lex_fail(l, "an attribute value has more than one type");
 }
 
+/* "name": as it stands, unless there is space before the colon. */
+static inline void
+put_name(struct buf *out, struct slice name)
+{
+	if (LIKELY(name.p[name.n + 1] == ':')) {
+		put(out, name.p - 1, name.n + 3);
+	} else {
+		put(out, name.p - 1, name.n + 2);
+		buf_add_char(out, ':');
+	}
+}
+
+/* The inner text of an S, B or N that lex_attribute() has taken. */
+static bool
+write_text(struct lex *l, enum value_type type, struct slice text, struct buf *out)
+{
+	if (type == VALUE_N)
+		return write_number_text(l, text, out);
+	put(out, text.p - 1, text.n + 2);
+	return type == VALUE_S || type == VALUE_B || lex_fail(l, "an attribute value is no text");
+}
+
 static bool
 write_map(struct lex *l, struct buf *out, unsigned depth)
 {
-	const char *comma = "{";
-	struct slice name;
+	struct slice name, text;
 	bool first = true;
+	char before = '{';
 
 	if (!lex_take(l, '{'))
 		return lex_fail(l, "an image or M is not an object");
-	while (lex_member(l, &first, &name)) {
-		put(out, comma, 1);
-		comma = ",";
-		put(out, name.p - 1, name.n + 2);
-		put(out, ":", 1);
-		if (!write_value(l, out, depth))
+	for (;;) {
+		char tag = lex_attribute(l, &first, &name, &text);
+
+		if (tag == '\0' && !lex_member(l, &first, &name))
+			break;
+		buf_add_char(out, before);
+		before = ',';
+		put_name(out, name);
+		if (tag != '\0' ? !write_text(l, value_type_of_letter(tag), text, out)
+				: !write_value(l, out, depth))
 			return false;
 	}
 	if (first)
-		put(out, "{", 1);
-	put(out, "}", 1);
+		buf_add_char(out, '{');
+	buf_add_char(out, '}');
 	return l->fault == NULL;
 }
 
@@ -244,6 +266,6 @@ plain_add_record(const struct record *r, struct buf *out)
 		return fault;
 	put(out, ",\"old\":", 7);
 	fault = plain_add_image(r->old_image, out);
-	put(out, "}", 1);
+	buf_add_char(out, '}');
 	return fault;
 }

@@ -87,21 +87,28 @@ refuse(struct scan *s, const char *what, const char *fault)
 	return lex_fail(&s->l, fault);
 }
 
-/* Which of the fields that name is, or -1; marks it seen. */
 static int
-field_of(const struct field *f, int count, struct slice name, bool escaped)
+field_of_escaped(const struct field *f, int count, struct slice name)
 {
-	for (int i = 0; i < count; i++) {
-		if (f[i].n == name.n && memcmp(f[i].name, name.p, name.n) == 0)
+	for (int i = 0; i < count; i++)
+		if (json_string_is(name, f[i].name))
 			return i;
-		if (UNLIKELY(escaped) && json_string_is(name, f[i].name))
+	return -1;
+}
+
+/* Which of the fields that name is, or -1. */
+static inline int
+field_of(const struct field *f, int count, struct slice name)
+{
+	for (int i = 0; i < count; i++)
+		if (f[i].n == name.n && f[i].name[0] == name.p[0] &&
+		    memcmp(f[i].name, name.p, name.n) == 0)
 			return i;
-	}
 	return -1;
 }
 
 /* Steps to the next member. False at the end of the object or with a fault. */
-static bool
+static inline bool
 next_field(
     struct scan *s, bool *first, const struct field *f, int count, unsigned *seen, int *which)
 {
@@ -109,10 +116,13 @@ next_field(
 
 	if (!lex_member(&s->l, first, &name))
 		return false;
-	*which = field_of(f, count, name, s->l.escaped);
+	if (LIKELY(!s->l.escaped))
+		*which = field_of(f, count, name);
+	else
+		*which = field_of_escaped(f, count, name);
 	if (*which < 0)
 		return true;
-	if (*seen & 1u << *which)
+	if (UNLIKELY(*seen & 1u << *which))
 		return refuse(s, f[*which].name, "is given twice");
 	*seen |= 1u << *which;
 	return true;
@@ -133,15 +143,14 @@ take_kind(struct scan *s, char opening, const char *what, unsigned depth, struct
 	int c = lex_peek(&s->l);
 	struct slice v;
 
+	if (c == '"' && opening == '"')
+		return lex_string(&s->l, out);
 	if (c != opening && c != 'n' && c != -1)
 		return refuse(s, what, "is of the wrong type");
 	if (!lex_value(&s->l, depth, &v))
 		return false;
-	if (c != opening)
-		return true;
-	if (opening == '"')
-		v = (struct slice){v.p + 1, v.n - 2};
-	*out = v;
+	if (c == opening)
+		*out = v;
 	return true;
 }
 

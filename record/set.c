@@ -2,7 +2,6 @@
 #include "record/set.h"
 
 #include "record/base64.h"
-#include "record/lex.h"
 #include "record/text.h"
 
 typedef int (*set_order)(const void *, const void *);
@@ -12,7 +11,9 @@ cmp_string(const void *a, const void *b)
 {
 	const struct set_item *x = a, *y = b;
 
-	return text_cmp(x->raw, y->raw);
+	if (x->escaped || y->escaped)
+		return text_cmp(x->raw, y->raw);
+	return slice_cmp(x->raw, y->raw);
 }
 
 /* Elements of equal meaning stay in one order, too, so that the same set always
@@ -67,72 +68,102 @@ grow(struct set *s, size_t room)
 	return true;
 }
 
-/* limit: the length of the whole array, which no unescaped text can exceed; so
- * texts never moves once it is there. */
 static enum set_status
-fill_item(struct set *s, struct set_item *it, bool escaped, size_t limit, enum value_type type)
+collect(struct set *s, struct lex *l)
 {
-	it->text = it->raw;
-	if (escaped && type != VALUE_SS) {
-		size_t start = s->texts.n;
-
-		if (s->texts.p == NULL) {
-			s->texts = BUF_INIT(limit);
-			if (!buf_reserve(&s->texts, limit))
-				return SET_NOMEM;
-		}
-		json_unescape(it->raw, &s->texts);
-		it->text = (struct slice){s->texts.p + start, s->texts.n - start};
-	}
-	if (type == VALUE_NS && !number_parse(it->text, &it->number))
-		return SET_INVALID;
-	if (type == VALUE_BS && !base64_measure(it->text, &it->digits))
-		return SET_INVALID;
-	return SET_OK;
-}
-
-static enum set_status
-collect(struct set *s, struct slice array, enum value_type type)
-{
-	struct lex l = lex_of(array);
 	size_t room = SET_SMALL;
 	bool first = true;
 
-	if (!lex_take(&l, '['))
+	if (!lex_take(l, '['))
 		return SET_INVALID;
-	while (lex_element(&l, &first)) {
-		enum set_status st;
+	while (lex_element(l, &first)) {
+		struct set_item *it;
 		struct slice raw;
 
-		if (!lex_string(&l, &raw))
+		if (!lex_string(l, &raw))
 			return SET_INVALID;
 		if (s->n == room && !grow(s, room *= 2))
 			return SET_NOMEM;
-		s->v[s->n].raw = raw;
-		st = fill_item(s, &s->v[s->n], l.escaped, array.n, type);
-		if (st != SET_OK)
-			return st;
-		s->n++;
+		it = &s->v[s->n++];
+		it->raw = it->text = raw;
+		it->escaped = l->escaped;
 	}
-	return l.fault == NULL ? SET_OK : SET_INVALID;
+	return l->fault == NULL ? SET_OK : SET_INVALID;
+}
+
+/* Unescaped text is never longer than raw, so with room for all of it made
+ * first, texts does not move under the slices. */
+static bool
+unescape(struct set *s)
+{
+	size_t room = 0;
+
+	for (size_t i = 0; i < s->n; i++)
+		room += s->v[i].escaped ? s->v[i].raw.n : 0;
+	if (room == 0)
+		return true;
+	s->texts = BUF_INIT(room);
+	if (!buf_reserve(&s->texts, room))
+		return false;
+	for (size_t i = 0; i < s->n; i++) {
+		size_t start = s->texts.n;
+
+		if (!s->v[i].escaped)
+			continue;
+		json_unescape(s->v[i].raw, &s->texts);
+		s->v[i].text = (struct slice){s->texts.p + start, s->texts.n - start};
+	}
+	return true;
+}
+
+/* What NS and BS are ordered by. */
+static bool
+read_items(struct set *s, enum value_type type)
+{
+	for (size_t i = 0; i < s->n; i++) {
+		struct set_item *it = &s->v[i];
+
+		if (type == VALUE_NS && !number_parse(it->text, &it->number))
+			return false;
+		if (type == VALUE_BS && !base64_measure(it->text, &it->digits))
+			return false;
+	}
+	return true;
+}
+
+static void
+insertion_sort(struct set_item *v, size_t n, set_order order)
+{
+	for (size_t i = 1; i < n; i++) {
+		struct set_item it = v[i];
+		size_t k = i;
+
+		for (; k > 0 && order(&v[k - 1], &it) > 0; k--)
+			v[k] = v[k - 1];
+		v[k] = it;
+	}
 }
 
 enum set_status
-set_sort(struct set *s, struct slice array, enum value_type type)
+set_sort(struct set *s, struct lex *l, enum value_type type)
 {
 	set_order order = order_of(type);
 	enum set_status st;
-	size_t i = 1;
 
 	s->n = 0;
 	s->v = s->small;
 	s->texts = BUF_INIT(0);
-	st = collect(s, array, type);
+	st = collect(s, l);
 	if (st != SET_OK)
 		return st;
-	while (i < s->n && order(&s->v[i - 1], &s->v[i]) <= 0)
-		i++;
-	if (i < s->n)
+	if (type != VALUE_SS && !unescape(s))
+		return SET_NOMEM;
+	if (!read_items(s, type))
+		return SET_INVALID;
+	/* libc's qsort() may allocate, which small sets do not deserve. */
+	if (s->n <= SET_SMALL)
+		insertion_sort(s->v, s->n, order);
+	else
 		qsort(s->v, s->n, sizeof *s->v, order);
 	return SET_OK;
 }

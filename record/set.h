@@ -8,13 +8,15 @@
 #define RECORD_SET_H
 
 #include "base/buf.h"
+#include "record/lex.h"
 #include "record/number.h"
 #include "record/value.h"
 
 #define SET_SMALL 16
 
 struct set_item {
-	struct slice raw;  /* between the quotes, as it came */
+	struct slice raw; /* between the quotes, as it came */
+	bool escaped;
 	struct slice text; /* NS, BS: unescaped; raw itself where it holds no escape */
 	union {
 		struct number number; /* NS */
@@ -35,9 +37,9 @@ enum set_status {
 	SET_NOMEM,
 };
 
-/* array: the inner value of a VALUE_SS, VALUE_NS or VALUE_BS. set_close()
- * follows whatever was returned. */
-enum set_status set_sort(struct set *s, struct slice array, enum value_type type) MUST_CHECK;
+/* l is at the inner value of a VALUE_SS, VALUE_NS or VALUE_BS, and behind it
+ * afterwards. set_close() follows whatever was returned. */
+enum set_status set_sort(struct set *s, struct lex *l, enum value_type type) MUST_CHECK;
 void set_close(struct set *s);
 /* The same elements? */
 bool set_eq(const struct set *a, const struct set *b, enum value_type type);

@@ -40,7 +40,7 @@ json_iter(struct slice container)
 bool
 json_next(struct json_iter *it, struct slice *name, struct slice *value)
 {
-	struct lex l = {.p = it->p, .end = it->end};
+	struct lex l = lex_of((struct slice){it->p, (size_t)(it->end - it->p)});
 	bool first = true;
 	bool more;
 
@@ -60,28 +60,62 @@ json_next(struct json_iter *it, struct slice *name, struct slice *value)
 }
 
 enum value_type
+value_type_of_letter(char c)
+{
+	switch (c) {
+	case 'S':
+		return VALUE_S;
+	case 'N':
+		return VALUE_N;
+	case 'B':
+		return VALUE_B;
+	case 'M':
+		return VALUE_M;
+	case 'L':
+		return VALUE_L;
+	default:
+		return VALUE_INVALID;
+	}
+}
+
+static enum value_type
+type_of_set(char c)
+{
+	switch (c) {
+	case 'S':
+		return VALUE_SS;
+	case 'N':
+		return VALUE_NS;
+	case 'B':
+		return VALUE_BS;
+	default:
+		return VALUE_INVALID;
+	}
+}
+
+static enum value_type
+type_of_escaped(struct slice tag)
+{
+	char bytes[24]; /* four letters, each as \u0041 */
+	struct buf text = {.p = bytes, .cap = sizeof bytes, .max = sizeof bytes};
+
+	json_unescape(tag, &text);
+	return text.failed || memchr(bytes, '\\', text.n) != NULL ? VALUE_INVALID
+								  : value_type_of(buf_slice(&text));
+}
+
+enum value_type
 value_type_of(struct slice tag)
 {
-	static const struct {
-		const char *tag;
-		enum value_type type;
-	} tags[] = {
-	    {"S", VALUE_S},
-	    {"N", VALUE_N},
-	    {"B", VALUE_B},
-	    {"BOOL", VALUE_BOOL},
-	    {"NULL", VALUE_NULL},
-	    {"M", VALUE_M},
-	    {"L", VALUE_L},
-	    {"SS", VALUE_SS},
-	    {"NS", VALUE_NS},
-	    {"BS", VALUE_BS},
-	};
-
-	for (size_t i = 0; i < ARRAY_LEN(tags); i++)
-		if (json_string_is(tag, tags[i].tag))
-			return tags[i].type;
-	return VALUE_INVALID;
+	if (tag.n == 1)
+		return value_type_of_letter(tag.p[0]);
+	if (tag.n == 2 && tag.p[1] == 'S')
+		return type_of_set(tag.p[0]);
+	if (tag.n == 4 && memcmp(tag.p, "BOOL", 4) == 0)
+		return VALUE_BOOL;
+	if (tag.n == 4 && memcmp(tag.p, "NULL", 4) == 0)
+		return VALUE_NULL;
+	return text_has_escape(tag) ? type_of_escaped(tag) : VALUE_INVALID;
 }
 
 static bool
@@ -175,9 +209,10 @@ unescaped_eq(struct slice a, struct slice b, bool (*eq)(struct slice, struct sli
 static bool
 sets_eq(struct slice a, struct slice b, enum value_type type)
 {
+	struct lex l = lex_of(a), m = lex_of(b);
 	struct set x, y;
-	enum set_status first = set_sort(&x, a, type);
-	enum set_status second = set_sort(&y, b, type);
+	enum set_status first = set_sort(&x, &l, type);
+	enum set_status second = set_sort(&y, &m, type);
 	bool same = first == SET_OK && second == SET_OK && set_eq(&x, &y, type);
 
 	set_close(&x);

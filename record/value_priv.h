@@ -6,5 +6,6 @@
 
 /* "S" -> VALUE_S; VALUE_INVALID for what is no type tag. */
 enum value_type value_type_of(struct slice raw_tag);
+enum value_type value_type_of_letter(char c);
 
 #endif

@@ -100,7 +100,7 @@ answers_that_are_refused(void **state)
 		"NextShardIterator is given twice"},
 	    {"{\"Records\":[]} x", "something follows"},
 	    {"{\"Records\":[]}{}", "something follows"},
-	    {"{\"Records\":[],}", "expected a string"},
+	    {"{\"Records\":[],}", "expected a member name"},
 	    {"{\"Records\":[,]}", ""},
 	    {"{\"Records\":[] \"x\":1}", "expected ','"},
 	    {"{\"Records\":[],\"x\" 1}", "expected ':'"},
