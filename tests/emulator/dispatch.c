@@ -201,7 +201,7 @@ plan_for(const struct fault *f, struct evbuffer *bytes, size_t body_n)
 		plan.end = WIRE_RESET;
 	} else if (f->kind == FAULT_TRUNCATE) {
 		plan.cut = head_n + f->bytes;
-		plan.end = WIRE_CLOSE;
+		plan.end = WIRE_CUT;
 	} else if (f->kind == FAULT_HANG) {
 		plan.hang = true;
 	} else if (f->kind == FAULT_DELAY) {

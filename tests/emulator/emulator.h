@@ -18,6 +18,7 @@
 #include "tests/emulator/fault.h"
 #include "tests/emulator/model.h"
 #include "tests/emulator/options.h"
+#include "tests/emulator/tls.h"
 #include "tests/emulator/token.h"
 #include "tests/emulator/verify.h"
 #include "tests/emulator/wire.h"
@@ -46,6 +47,7 @@ struct emulator {
 	struct event_base *base;
 	struct options o;
 	struct wire *wire;
+	struct tls *tls; /* NULL: plain HTTP */
 	struct model model;
 	struct faults faults;
 	struct verify_conf verify;

@@ -58,6 +58,7 @@ static void
 teardown(struct emulator *em)
 {
 	wire_close(em->wire);
+	tls_close(em->tls);
 	model_close(&em->model);
 	faults_close(&em->faults);
 	window_close(&em->describe_asked);
@@ -87,15 +88,28 @@ on_stdin(evutil_socket_t fd, short what, void *arg)
 }
 
 static int
+listen_on(struct emulator *em, struct err *e)
+{
+	const struct options *o = &em->o;
+	struct wire_layer layer = {0};
+
+	if (o->tls_cert != NULL) {
+		if (tls_open(&em->tls, o->tls_cert, o->tls_key, e) != 0)
+			return -1;
+		layer = tls_layer(em->tls);
+	}
+	return wire_open(
+	    &em->wire, em->base, o->listen, (uint16_t)o->port, &layer, dispatch, em, e);
+}
+
+static int
 serve(struct emulator *em, struct err *e)
 {
-	struct wire_layer plain = {0};
 	struct event *term = evsignal_new(em->base, SIGTERM, on_signal, em->base);
 	struct event *intr = evsignal_new(em->base, SIGINT, on_signal, em->base);
 	struct event *guard =
 	    event_new(em->base, STDIN_FILENO, EV_READ | EV_PERSIST, on_stdin, em->base);
-	int r = wire_open(
-	    &em->wire, em->base, em->o.listen, (uint16_t)em->o.port, &plain, dispatch, em, e);
+	int r = listen_on(em, e);
 
 	evsignal_add(term, NULL);
 	evsignal_add(intr, NULL);

@@ -32,6 +32,8 @@ static const struct option table[] = {
     {"listen", TEXT, OFS(listen), "127.0.0.1", NULL, "IPv4 address"},
     {"stdin-guard", FLAG, OFS(stdin_guard), NULL, NULL, "end when standard input ends"},
     {"help", FLAG, OFS(help), NULL, NULL, "this text"},
+    {"tls-cert", TEXT, OFS(tls_cert), NULL, NULL, "PEM chain; speak TLS (with --tls-key)"},
+    {"tls-key", TEXT, OFS(tls_key), NULL, NULL, "PEM private key"},
     {"region", TEXT, OFS(region), "us-east-1", NULL, "in ARNs, records and signatures"},
     {"account", TEXT, OFS(account), "123456789012", NULL, "in ARNs"},
     {"table", TEXT, OFS(table), "orders", NULL, "the table that is there at the start"},
@@ -143,6 +145,8 @@ check(const struct options *o, struct err *e)
 		return err_set(e, ERR_USAGE, "pages and chunks hold at least one");
 	if ((o->access_key != NULL) != (o->secret != NULL))
 		return err_set(e, ERR_USAGE, "--access-key and --secret go together");
+	if ((o->tls_cert != NULL) != (o->tls_key != NULL))
+		return err_set(e, ERR_USAGE, "--tls-cert and --tls-key go together");
 	return 0;
 }
 

@@ -17,7 +17,7 @@ struct options {
 	uint64_t port;
 	const char *listen;
 	bool stdin_guard, help;
-	const char *region, *account, *table;
+	const char *region, *account, *table, *tls_cert, *tls_key;
 	bool no_table, sort_key, lower_case_identity;
 	int view; /* enum view */
 	uint64_t seed, shards, records, items, split_every, rotate_every, pad, epoch, span_s;

@@ -68,7 +68,7 @@ conn_finish(struct wire_conn *wc)
 	if (wc->plan.end == WIRE_RESET)
 		(void)setsockopt(
 		    bufferevent_getfd(wc->bev), SOL_SOCKET, SO_LINGER, &now, sizeof now);
-	else if (wc->w->layer.goodbye != NULL)
+	else if (wc->plan.end == WIRE_CLOSE && wc->w->layer.goodbye != NULL)
 		wc->w->layer.goodbye(wc->bev);
 	conn_close(wc);
 }

@@ -33,7 +33,12 @@ struct wire_request { /* valid during the handler */
 	size_t header_count;
 };
 
-enum wire_end { WIRE_KEEP, WIRE_CLOSE, WIRE_RESET };
+enum wire_end {
+	WIRE_KEEP,
+	WIRE_CLOSE, /* in good order, the layer's goodbye first */
+	WIRE_CUT,   /* FIN without a goodbye */
+	WIRE_RESET, /* RST */
+};
 
 struct wire_plan {
 	struct evbuffer *bytes; /* owned, taken over: head and body */

@@ -6,13 +6,17 @@ port for each case. Standard library only; botocore, if this Python has it,
 signs the requests of the signature cases.
 """
 import base64
+import contextlib
 import gzip
 import http.client
 import json
 import os
 import signal
+import shutil
 import socket
+import ssl
 import subprocess
+import tempfile
 import time
 import unittest
 import zlib
@@ -44,7 +48,8 @@ class Answer:
 
 
 class Emulator:
-    def __init__(self, *options):
+    def __init__(self, *options, tls=None):
+        self.tls = tls
         self.process = subprocess.Popen(
             [BINARY, "--port", "0", "--stdin-guard", *map(str, options)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -74,7 +79,10 @@ class Emulator:
 
     def raw(self, path, body, headers, timeout=PATIENCE):
         if self.connection is None:
-            self.connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
+            self.connection = http.client.HTTPConnection(
+                "127.0.0.1", self.port, timeout=timeout) if self.tls is None else \
+                http.client.HTTPSConnection(
+                    "127.0.0.1", self.port, timeout=timeout, context=self.tls)
         self.connection.timeout = timeout
         if self.connection.sock is not None:
             self.connection.sock.settimeout(timeout)
@@ -144,8 +152,8 @@ class Emulator:
 
 
 class Case(unittest.TestCase):
-    def boot(self, *options):
-        emulator = Emulator(*options)
+    def boot(self, *options, **how):
+        emulator = Emulator(*options, **how)
         self.addCleanup(lambda: self.assertEqual(emulator.close(), 0))
         return emulator
 
@@ -802,11 +810,96 @@ class Transport(Case):
     def test_command_line(self):
         for words, code in ((["--help"], 0), (["--nonsense"], 64), (["--port", "x"], 64),
                             (["--port", "70000"], 64), (["--view"], 64), (["--view", "X"], 64),
-                            (["--access-key", "a"], 64)):
+                            (["--access-key", "a"], 64), (["--tls-cert", "a"], 64)):
             done = subprocess.run([BINARY, *words], stdin=subprocess.DEVNULL, timeout=PATIENCE,
                                   capture_output=True, check=False)
             self.assertEqual(done.returncode, code, words)
             self.assertEqual(bool(done.stderr), code != 0)
+
+
+@unittest.skipIf(shutil.which("openssl") is None, "no openssl command to make a certificate")
+class Tls(Case):
+    @classmethod
+    def setUpClass(cls):
+        directory = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(directory.cleanup)
+        cls.cert, cls.key = (os.path.join(directory.name, n) for n in ("cert.pem", "key.pem"))
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+             "-nodes", "-days", "2", "-subj", "/CN=emulator", "-addext",
+             "subjectAltName=IP:127.0.0.1", "-keyout", cls.key, "-out", cls.cert],
+            check=True, capture_output=True, timeout=60)
+
+    def secure(self, *options):
+        return self.boot("--tls-cert", self.cert, "--tls-key", self.key, *options,
+                         tls=ssl.create_default_context(cafile=self.cert))
+
+    def test_pages(self):
+        e = self.secure("--records", 3000, "--items", 50)
+        sid = e.shards()[0]["ShardId"]
+        self.assertEqual(e.read(e.iterator(sid)), e.control("dump")["streams"][0]["shards"][0][
+            "events"])
+        self.assertEqual(e.control("stats")["connections"], 1)
+
+    def test_untrusted(self):
+        e = self.secure()
+        with self.assertRaises(ssl.SSLCertVerificationError):
+            with ssl.create_default_context().wrap_socket(
+                    socket.create_connection(("127.0.0.1", e.port), PATIENCE),
+                    server_hostname="127.0.0.1"):
+                pass
+        with socket.create_connection(("127.0.0.1", e.port), PATIENCE) as s:
+            s.sendall(b"GET / HTTP/1.1\r\n\r\n")
+            with contextlib.suppress(ConnectionResetError):
+                self.assertNotIn(b"HTTP/1.1", s.recv(1000))
+        self.assertTrue(e.shards())
+
+    def raw_end(self, e, request):
+        """The answer's bytes, and how the connection ended.
+
+        Through memory: Python's TLS sockets do not tell a reset from an end of file.
+        """
+        inward, outward = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = e.tls.wrap_bio(inward, outward, server_hostname="127.0.0.1")
+        got, steps = b"", [tls.do_handshake, lambda: tls.write(request)]
+        with socket.create_connection(("127.0.0.1", e.port), PATIENCE) as s:
+            while True:
+                try:
+                    while steps:
+                        steps[0]()
+                        del steps[0]
+                    while piece := tls.read(65536):
+                        got += piece
+                    return got, "in order"
+                except ssl.SSLWantReadError:
+                    if outward.pending:
+                        s.sendall(outward.read())
+                try:
+                    piece = s.recv(65536)
+                except ConnectionResetError:
+                    return got, "reset"
+                if not piece:
+                    return got, "cut"
+                inward.write(piece)
+
+    def test_ends(self):
+        e = self.secure()
+        request = (b"POST / HTTP/1.1\r\nConnection: close\r\nX-Amz-Target: %sListStreams\r\n"
+                   b"Content-Length: 2\r\n\r\n{}" % STREAMS.encode())
+        got, end = self.raw_end(e, request)
+        self.assertEqual(end, "in order")
+        for kind, end in (("truncate", "cut"), ("reset-after", "reset")):
+            e.control("fault", kind=kind, count=1, bytes=10)
+            short, how = self.raw_end(e, request)
+            self.assertEqual((how, len(short.partition(b"\r\n\r\n")[2])), (end, 10))
+        self.assertEqual(self.raw_end(e, request)[0][-50:], got[-50:])
+
+    def test_bad_files(self):
+        for cert, key in ((self.key, self.key), (self.cert, self.cert), ("/none", self.key)):
+            done = subprocess.run([BINARY, "--tls-cert", cert, "--tls-key", key], check=False,
+                                  stdin=subprocess.DEVNULL, timeout=PATIENCE, capture_output=True)
+            self.assertEqual(done.returncode, 64)
+            self.assertTrue(done.stderr.startswith(b"emulator: tls: "), done.stderr)
 
 
 @unittest.skipIf(SigV4Auth is None, "this Python has no botocore")
