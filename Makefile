@@ -104,7 +104,12 @@ $(SIM): $(SIM_OBJS) $(LIB)
 
 $(EMULATOR): $(EMU_OBJS) $(LIB)
 	$(SAY) '  LD   $@'
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS) -lm
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS) -levent_openssl -lssl -lm
+
+# Small programs that test scripts drive.
+$(O)/tests/tools/%: $(O)/tests/tools/%.o $(LIB)
+	$(SAY) '  LD   $@'
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS)
 
 # --- tests ---
 # The targets with a long way to go are in tests/tools/check.py; it counts, too.
@@ -234,9 +239,3 @@ FORCE:
 	check-tsan check-mutants demo fuzz bench format install uninstall help
 .SECONDARY:
 -include $(wildcard $(addprefix $(O)/,$(addsuffix /*.d,$(ROOMS) bench tests/unit tests/sim tests/emulator tests/tools tests/fuzz)))
-
-# Small programs that test scripts drive.
-$(O)/tests/tools/%: $(O)/tests/tools/%.o $(LIB)
-	$(SAY) '  LD   $@'
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS)
-
