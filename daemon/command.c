@@ -55,27 +55,31 @@ fail_option(const struct command *c, struct slice given, struct err *e)
 }
 
 static int
-check_word(const struct option_def *o, const char *value, struct err *e)
+fail_word(const struct option_def *o, const char *value, struct err *e)
 {
-	const char *near;
+	const char *near = conf_nearest(value, o->words);
 	struct buf all = BUF_INIT(256);
 
-	if (o->words == NULL)
-		return 0;
-	for (size_t i = 0; o->words[i] != NULL; i++) {
-		if (strcmp(o->words[i], value) == 0)
-			return 0;
-		buf_addf(&all, "%s%s", i != 0 ? ", " : "", o->words[i]);
-	}
-	near = conf_nearest(value, o->words);
 	if (near != NULL)
-		err_set(e, ERR_USAGE, "--%s cannot be \"%.60s\"; did you mean %s?", o->name, value,
-		    near);
-	else
-		err_set(e, ERR_USAGE, "--%s cannot be \"%.60s\"; it is one of %s", o->name, value,
-		    buf_cstr(&all));
+		return err_set(e, ERR_USAGE, "--%s cannot be \"%.60s\"; did you mean %s?", o->name,
+		    value, near);
+	for (size_t i = 0; o->words[i] != NULL; i++)
+		buf_addf(&all, "%s%s", i != 0 ? ", " : "", o->words[i]);
+	err_set(e, ERR_USAGE, "--%s cannot be \"%.60s\"; it is one of %s", o->name, value,
+	    buf_cstr(&all));
 	buf_close(&all);
 	return -1;
+}
+
+static int
+check_word(const struct option_def *o, const char *value, struct err *e)
+{
+	if (o->words == NULL)
+		return 0;
+	for (size_t i = 0; o->words[i] != NULL; i++)
+		if (strcmp(o->words[i], value) == 0)
+			return 0;
+	return fail_word(o, value, e);
 }
 
 /* value: what stood in the same word, or NULL. */

@@ -105,6 +105,9 @@ options_in_every_spelling(void **state)
 	assert_string_equal(a.words[0], "--json");
 	assert_null(args_get(&a, "json"));
 	args_close(&a);
+	accepted("tail t --from latest");
+	assert_string_equal(args_get(&a, "from"), "latest");
+	args_close(&a);
 	accepted("tail -");
 	assert_string_equal(a.words[0], "-");
 	args_close(&a);
