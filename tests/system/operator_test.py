@@ -10,6 +10,7 @@ import json
 import os
 import pty
 import re
+import signal
 import subprocess
 import sys
 import unittest
@@ -158,13 +159,57 @@ class Positions(Case):
     def test_reset(self):
         reset = lambda *a: support.slipring("positions", "reset", "orders", *a, "-c", self.path)
         code, out, err = reset(self.open["shard"], "--to", "latest")
-        self.assertEqual((code, err), (0, ""))
+        self.assertEqual((code, err), (0, ""), err)
         kinds = {p["shard"]: p["position"] for p in self.positions(self.path)}
         self.assertEqual(kinds[self.open["shard"]], "at-start")
         self.assertEqual(kinds[self.done["shard"]], "complete")
         self.assertEqual(reset("-", "trail-orders")[0], 0)
         self.assertEqual(self.positions(self.path), [])
         self.fails(reset("nowhere"), 1, 'no shard "nowhere"')
+
+
+class Stopping(Case):
+    """A sink whose reader does not read: what was given to it cannot be acked."""
+
+    def stuck(self, timeout):
+        e = self.emulator("--records", 2000, "--pad", 1000)
+        path = support.config(self.work.path, e.endpoint, {"orders": {"table": "orders"}},
+                              {"screen": {"type": "stdout", "from": ["orders"]}},
+                              shutdown={"timeout": timeout})
+        err = open(self.work("stderr"), "w+", encoding="utf-8")
+        self.addCleanup(err.close)
+        d = subprocess.Popen([support.SLIPRING, "run", "-c", path], stdout=subprocess.PIPE, stderr=err,
+                             stdin=subprocess.DEVNULL, env=KEYS)
+        self.addCleanup(d.stdout.close)
+        self.addCleanup(d.wait, support.PATIENCE)
+        self.addCleanup(d.kill)
+
+        def log():
+            return os.pread(err.fileno(), 1 << 20, 0).decode()
+
+        admin = support.wait_until("the admin port", lambda: re.search(
+            r"address=127.0.0.1 port=(\d+)", log())).group(1)
+
+        def held():
+            code, out, _ = support.slipring("status", "--json", "--admin", "127.0.0.1:" + admin)
+            return code == 0 and json.loads(out)["sinks"][0]["in_flight"] > 0
+
+        support.wait_until("records in flight", held)
+        return d, log
+
+    def test_the_drain_has_an_end(self):
+        d, log = self.stuck("300ms")
+        d.terminate()
+        self.assertEqual(d.wait(support.PATIENCE), 0, log())
+        self.assertIn("not everything was acked in time", log())
+
+    def test_a_second_signal_ends_at_once(self):
+        d, log = self.stuck("1h")
+        d.terminate()
+        support.wait_until("the drain", lambda: "another signal ends at once" in log())
+        self.assertIsNone(d.poll())
+        d.terminate()
+        self.assertEqual(d.wait(support.PATIENCE), -signal.SIGTERM)
 
 
 class Gaps(Case):
