@@ -117,11 +117,12 @@ $(O)/tests/tools/%: $(O)/tests/tools/%.o $(LIB)
 CHECK := /usr/bin/python3 tests/tools/check.py
 SUBMAKE = $(MAKE) --no-print-directory $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc))
 units: $(UNIT_BINS)
+benches: $(BENCH_BINS)
 tests: units $(SIM) $(EMULATOR) $(TOOL_BINS)
 
 check:
 	@tests/tools/setup.sh check
-	@$(CHECK) all $(if $(SEEDS),--seeds $(SEEDS))
+	@$(CHECK) all --build $(O) $(if $(SEEDS),--seeds $(SEEDS))
 
 check-fast: all tests
 	@$(CHECK) fast --build $(O) $(if $(SEEDS),--seeds $(SEEDS))
@@ -137,12 +138,10 @@ check-system: all tests
 	@$(CHECK) system --build $(O)
 
 check-asan:
-	@$(SUBMAKE) O=$(O)/asan SAN=address,undefined all tests
-	@$(CHECK) asan --build $(O)/asan
+	@$(CHECK) asan --build $(O)
 
 check-tsan:
-	@$(SUBMAKE) O=$(O)/tsan SAN=thread units
-	@$(CHECK) tsan --build $(O)/tsan
+	@$(CHECK) tsan --build $(O)
 
 check-mutants:
 	@/usr/bin/python3 tests/tools/mutants.py $(MUTANTS)
@@ -235,7 +234,7 @@ help:
 	@:
 
 FORCE:
-.PHONY: all clean FORCE units tests check check-fast check-unit check-sim check-system check-asan \
+.PHONY: all clean FORCE units benches tests check check-fast check-unit check-sim check-system check-asan \
 	check-tsan check-mutants demo fuzz bench format install uninstall help
 .SECONDARY:
 -include $(wildcard $(addprefix $(O)/,$(addsuffix /*.d,$(ROOMS) bench tests/unit tests/sim tests/emulator tests/tools tests/fuzz)))

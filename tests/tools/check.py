@@ -3,8 +3,8 @@
 
 usage: check.py fast|unit|sim|system|asan|tsan|all [--build DIR] [--seeds A..B]
 
-`all` builds trees of its own under build/ (gcc, clang, asan, tsan, each with
--Werror); the others use what make has built in DIR. The last line is
+all, asan and tsan build trees of their own below DIR, with -Werror; the others
+use what make has built in DIR. The last line is
 "N passed, N failed[, N skipped]", also left in build/check.summary. What was
 promised and is missing or skipped is a failure, unless SKIP_SERVICES=1 says that
 the real services are not to be had.
@@ -70,11 +70,13 @@ def style(runner, _build=None):
     ])
 
 
-def unit(runner, build, title="unit", names=("*_test",), **env):
-    # By source, so that a program left over from a removed test does not count,
-    # and one that was not built does.
-    sources = sorted({s for n in names for s in glob.glob("tests/unit/%s.c" % n)})
-    items = [of_path(os.path.join(build, s[:-2]), timeout=300, env=env) for s in sources]
+def unit_sources(names):
+    """A program left over from a removed test does not count; one not built does."""
+    return sorted({s for n in names for s in glob.glob("tests/unit/%s.c" % n)})
+
+
+def unit(runner, build, title="unit", names=("*_test",)):
+    items = [of_path(os.path.join(build, s[:-2]), timeout=300) for s in unit_sources(names)]
     for item in items:
         item.may_skip = None if SHARED in os.environ else SHARED
     run(runner, title, items)
@@ -146,32 +148,38 @@ def install(runner, build):
                                  ["sh", "tests/tools/install_test.sh", build], "command")])
 
 
-def asan(runner, build, ready):
-    if ready:
+def asan(runner, root):
+    build = os.path.join(root, "asan")
+    if make(runner, "ASan and UBSan", build, "all", "tests", CC="gcc", SAN="address,undefined"):
         unit(runner, build, "unit, ASan and UBSan")
         emulator(runner, build, "emulator, ASan and UBSan")
         sim(runner, build, SEEDS_ASAN, "simulator, ASan and UBSan")
 
 
-def everything(runner, seeds):
+def tsan(runner, root):
+    build = os.path.join(root, "tsan")
+    goals = [os.path.join(build, s[:-2]) for s in unit_sources(THREADED)]
+    if make(runner, "TSan", build, *goals, CC="gcc", SAN="thread"):
+        unit(runner, build, "threads, TSan", THREADED)
+
+
+def everything(runner, root, seeds):
+    gcc, clang = os.path.join(root, "gcc"), os.path.join(root, "clang")
     style(runner)
-    gcc = make(runner, "gcc", "build/gcc", "all", "tests", CC="gcc")
-    clang = make(runner, "clang", "build/clang", "all", "tests", CC="clang-14")
-    if gcc:
-        unit(runner, "build/gcc")
-        signer(runner, "build/gcc")
-        emulator(runner, "build/gcc")
-        install(runner, "build/gcc")
-    if clang:
-        unit(runner, "build/clang", "unit, clang")
-    asan(runner, "build/asan", make(runner, "gcc, ASan and UBSan", "build/asan", "all", "tests",
-                                    CC="gcc", SAN="address,undefined"))
-    if make(runner, "gcc, TSan", "build/tsan", "units", CC="gcc", SAN="thread"):
-        unit(runner, "build/tsan", "threads, TSan", THREADED)
-    if gcc:
-        idle(runner, "build/gcc")
-        sim(runner, "build/gcc", seeds)
-        system(runner, "build/gcc")
+    built = make(runner, "gcc", gcc, "all", "tests", "benches", CC="gcc")
+    if built:
+        unit(runner, gcc)
+        signer(runner, gcc)
+        emulator(runner, gcc)
+        install(runner, gcc)
+    if make(runner, "clang", clang, "all", "tests", "benches", CC="clang-14"):
+        unit(runner, clang, "unit, clang")
+    asan(runner, root)
+    tsan(runner, root)
+    if built:
+        idle(runner, gcc)
+        sim(runner, gcc, seeds)
+        system(runner, gcc)
 
 
 def main():
@@ -203,11 +211,11 @@ def main():
         emulator(runner, a.build)
         system(runner, a.build)
     elif a.what == "asan":
-        asan(runner, a.build, True)
+        asan(runner, a.build)
     elif a.what == "tsan":
-        unit(runner, a.build, "threads, TSan", THREADED)
+        tsan(runner, a.build)
     else:
-        everything(runner, a.seeds or SEEDS_ALL)
+        everything(runner, a.build, a.seeds or SEEDS_ALL)
     return finish(runner)
 
 

@@ -358,7 +358,7 @@ static void
 flipped_bits_are_refused_or_harmless(void **state)
 {
 	struct fixture *f = *state;
-	unsigned refused = 0, rounds = 1500;
+	unsigned refused = 0, rounds = 1000;
 	struct rng rng;
 	size_t n;
 	char *good;
