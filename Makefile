@@ -127,7 +127,7 @@ check:
 check-fast: all tests
 	@$(CHECK) fast --build $(O) $(if $(SEEDS),--seeds $(SEEDS))
 
-check-unit: units
+check-unit: units $(EMULATOR)
 	@$(CHECK) unit --build $(O)
 
 check-sim: $(SIM)

@@ -186,7 +186,7 @@ emulator_path(void)
 	path[n] = '\0';
 	dir = strstr(path, "/tests/unit/");
 	assert_non_null(dir);
-	strcpy(dir, "/tests/emulator/emulator");
+	memcpy(dir, "/tests/emulator/emulator", sizeof "/tests/emulator/emulator");
 	return path;
 }
 

@@ -64,6 +64,7 @@ disk_wait_held(void)
 {
 	struct timespec until;
 
+	/* banned-ok: clock_gettime: pthread_cond_timedwait() wants it so */
 	clock_gettime(CLOCK_REALTIME, &until);
 	until.tv_sec += 20;
 	pthread_mutex_lock(&disk.lock);
@@ -701,6 +702,7 @@ run_victim(struct audit_conf *conf, unsigned from, useconds_t us, unsigned die_a
 		assert_true(n > last);
 		last = n;
 		if (++count == 30 && die_at == 0) {
+			/* banned-ok: usleep: the random instant, not a wait for something */
 			(void)usleep(us);
 			assert_int_equal(kill(pid, SIGKILL), 0);
 		}
