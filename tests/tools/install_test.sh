@@ -1,5 +1,5 @@
 #!/bin/sh
-# usage: install_test.sh BUILD - what `make install` puts where, that it keeps a
+# usage: install_test.sh BUILD - of check.py's gcc build: what `make install` puts where, that it keeps a
 # configuration that was edited, and that `make uninstall` leaves only that.
 set -eu
 
@@ -8,7 +8,7 @@ trap 'rm -rf "$root"' EXIT
 unset MAKEFLAGS MFLAGS MAKELEVEL || :
 
 mk() {
-	make -s --no-print-directory O="$1" DESTDIR="$root" PREFIX=/usr "$2"
+	make -s --no-print-directory O="$1" CC=gcc WERROR=1 DESTDIR="$root" PREFIX=/usr "$2"
 }
 
 there() {
