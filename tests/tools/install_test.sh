@@ -1,6 +1,7 @@
 #!/bin/sh
-# usage: install_test.sh BUILD - of check.py's gcc build: what `make install` puts where, that it keeps a
-# configuration that was edited, and that `make uninstall` leaves only that.
+# usage: install_test.sh BUILD - what `make install` puts where, that it keeps a
+# configuration that was edited, and that `make uninstall` leaves only that. BUILD is
+# the gcc tree of check.py, whose variables are repeated here so as not to rebuild it.
 set -eu
 
 root=${TMPDIR:-/tmp}/install.$$
