@@ -157,7 +157,7 @@ subscribe(struct feed *fd)
 		fd->rows_pending++;
 		subscribe_shards(fd, i);
 		keeper_mark(k, &sub->keep, true);
-		log_info("feed", fd->name, "sink %s begins at %s", lane_name(sub->slot->lane),
+		log_info("feed", lane_name(sub->slot->lane), "begins stream=%s at=%s", fd->name,
 		    fd->conf->start == FEED_LATEST && !fd->successor ? "latest" : "trim-horizon");
 	}
 	for (struct shard *sh = lineage_first(fd->lineage); sh != NULL; sh = sh->next)

@@ -110,6 +110,29 @@ gap_halt(struct feed *fd)
 		feed_set_state(fd, FEED_GAP, "on-gap: halt");
 }
 
+/* Each is said, however many there are: the text as a whole is what log.h tells
+ * repeats by. */
+static void
+say_gap(const struct feed *fd, const struct gap *g)
+{
+	struct slice last = seq_text(&g->last_acked.seq);
+	struct buf text = BUF_INIT(4096);
+
+	buf_addf(&text, "data was lost at the source: %s gap=%llu shard=%s sink=%s last=",
+	    gap_reason_name(g->reason), (unsigned long long)g->id,
+	    g->shard[0] != '\0' ? g->shard : "all", g->sink);
+	buf_add_slice(&text, last.n != 0 ? last : SLICE_LIT("none"));
+	if (g->state == GAP_OPEN)
+		buf_addf(&text,
+		    " action=\"this stream stops until `slipring gaps accept %llu` (on-gap: "
+		    "halt)\"",
+		    (unsigned long long)g->id);
+	else
+		buf_add_str(&text, " action=\"goes on behind it (on-gap: continue)\"");
+	log_error("gap", fd->name, "%s", buf_cstr(&text));
+	buf_close(&text);
+}
+
 static struct gap_item *
 gap_note(struct feed *fd, struct subscriber *sub, enum gap_reason reason, const char *shard,
     const struct pos *at)
@@ -129,13 +152,7 @@ gap_note(struct feed *fd, struct subscriber *sub, enum gap_reason reason, const 
 	};
 	struct gap_item *gi = gap_new(fd, &g);
 
-	log_error("gap", fd->name,
-	    "data was lost at the source: %s gap=%llu shard=%s sink=%s last=%.*s%s",
-	    gap_reason_name(reason), (unsigned long long)g.id, shard[0] != '\0' ? shard : "all",
-	    g.sink, seq_is_set(&at->seq) ? (int)at->seq.n : 1,
-	    seq_is_set(&at->seq) ? seq_text(&at->seq).p : "-",
-	    halt ? "; this stream stops until `slipring gaps accept` (on-gap: halt)"
-		 : "; going on behind it (on-gap: continue)");
+	say_gap(fd, &gi->gap);
 	keeper_mark(fd->pl->keeper, &gi->keep, true);
 	if (halt)
 		gap_halt(fd);
@@ -270,11 +287,7 @@ feed_gap_loaded(struct feed *fd, const struct gap *g)
 			gi->gap.state = GAP_CONTINUED;
 		return;
 	}
-	log_error("gap", fd->name,
-	    "open since an earlier run: %s gap=%llu shard=%s sink=%s; this stream stops until "
-	    "`slipring gaps accept %llu`",
-	    gap_reason_name(g->reason), (unsigned long long)g->id,
-	    g->shard[0] != '\0' ? g->shard : "all", g->sink, (unsigned long long)g->id);
+	say_gap(fd, g);
 }
 
 int
