@@ -9,7 +9,6 @@
  */
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include <jansson.h>
 
@@ -121,16 +120,6 @@ struct edit { /* a store open for writing, with what is in it */
 	const struct stream_config *stream;
 };
 
-static int64_t
-now_us(void)
-{
-	struct timespec ts;
-
-	/* banned-ok: clock_gettime: a command has no loop */
-	(void)clock_gettime(CLOCK_REALTIME, &ts);
-	return ts.tv_sec * USEC_SEC + ts.tv_nsec / 1000;
-}
-
 static void
 edit_close(struct edit *ed)
 {
@@ -210,7 +199,7 @@ static int
 set_position(struct edit *ed, const struct args *a, struct err *e)
 {
 	struct position_row row = {
-	    .shard = a->words[1], .sink = a->words[2], .updated_us = now_us()};
+	    .shard = a->words[1], .sink = a->words[2], .updated_us = rows_now()};
 	struct txn *t;
 
 	row.pos.kind = POS_AFTER;
@@ -268,7 +257,7 @@ reset_shard(struct edit *ed, struct reset *rs, struct txn *t, const struct rows_
 {
 	const struct rows_of_position *p = rows_position(&ed->rows, sh->arn, sh->shard, sink);
 	struct position_row row = {
-	    .arn = sh->arn, .shard = sh->shard, .sink = sink, .updated_us = now_us()};
+	    .arn = sh->arn, .shard = sh->shard, .sink = sink, .updated_us = rows_now()};
 
 	if (rs->forget) {
 		txn_delete_position(t, sh->arn, sh->shard, sink);

@@ -46,6 +46,8 @@ const char *rows_stream(const struct rows *r, const char *arn);
 bool rows_subscribed(const struct rows *r, const char *arn, const char *sink);
 const struct rows_of_position *
 rows_position(const struct rows *r, const char *arn, const char *shard, const char *sink);
+/* Wall clock, for rows written by a command, which has no loop. */
+int64_t rows_now(void);
 /* "after", "complete", ... */
 const char *pos_word(enum pos_kind k);
 
