@@ -10,8 +10,9 @@
 
 #include "record/record.h"
 
-/* Appends to out. An attribute that the schema does not name, or a schema
- * without names: all attributes in byte order of their names. */
+/* Appends to out (out->failed tells of its maximum). When the schema is NULL, has
+ * no names, or does not name exactly the attributes that are there: all of them
+ * in byte order of their names. */
 void key_write(const struct record *r, const struct key_schema *schema, struct buf *out);
 /* 64-bit FNV-1a-like hash, stable over versions and machines. */
 uint64_t key_hash(struct slice canonical);

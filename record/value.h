@@ -66,7 +66,8 @@ bool number_canonical(struct slice text, struct buf *out);
  * M is walked into; every other type, L and sets included, changes whole.
  * path: names joined by '.', a name that is empty or holds '.', '[' , ']', '"',
  * '\\' or a control character is written as a JSON string; valid during the call.
- * A value that is absent on one side is SLICE_NONE. */
+ * A value that is absent on one side is SLICE_NONE. Out of memory, a path that
+ * had to be put together is SLICE_NONE, too. */
 void changes_each(struct slice old_image, struct slice new_image,
     void (*fn)(void *arg, struct slice path, struct slice old_value, struct slice new_value),
     void *arg);
