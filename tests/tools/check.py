@@ -103,9 +103,8 @@ def sim(runner, build, seeds, title="simulator"):
 
 def idle(runner, build):
     program = os.path.join(build, "tests/sim/sim")
-    run(runner, "10,000 idle shards", [Item("idle", [program, "--idle", "10000", "--minutes", "10"],
-                                            "command",
-                                            timeout=300)], show=True)
+    argv = [program, "--idle", "10000", "--minutes", "10"]
+    run(runner, "10,000 idle shards", [Item("idle", argv, "command", timeout=300)], show=True)
 
 
 def environment(build):
