@@ -290,8 +290,19 @@ note_trouble(struct feed *fd, const struct api_result *rs)
 		pl->host.trouble(pl->host.ctx, fd->name, listed, &rs->err);
 }
 
+static bool
+end_noted(const struct feed *fd)
+{
+	for (const struct gap_item *gi = fd->gaps; gi != NULL; gi = gi->next)
+		if (gi->gap.shard[0] == '\0')
+			return true;
+	return false;
+}
+
+/* Whoever had not finished has lost the rest; the others, what was written
+ * since the stream was disabled. */
 static void
-stream_is_gone(struct feed *fd)
+note_end(struct feed *fd)
 {
 	for (size_t i = 0; i < fd->sub_count; i++) {
 		bool all = true;
@@ -300,10 +311,21 @@ stream_is_gone(struct feed *fd)
 			if (sh->user != NULL &&
 			    ((struct run *)sh->user)->tracks[i].state != TRACK_COMPLETE)
 				all = false;
-		if (!all && fd->subs[i].subscribed)
+		if (!fd->subs[i].subscribed)
+			continue;
+		if (!all)
 			feed_gap(fd, &fd->subs[i], GAP_SHARD_GONE);
+		else if (fd->conf->table != NULL)
+			feed_gap(fd, &fd->subs[i], GAP_STREAM_REPLACED);
 	}
-	if (fd->state == FEED_GAP)
+}
+
+static void
+stream_is_gone(struct feed *fd)
+{
+	if (!end_noted(fd))
+		note_end(fd);
+	if (fd->open_gaps != 0)
 		return;
 	feed_set_state(fd, FEED_DRAINED, "the stream is gone");
 	loop_timer_arm(fd->timer, 0);
@@ -406,6 +428,14 @@ table_name(const char *text)
 	return mem_slicedup((struct slice){p, end != NULL ? (size_t)(end - p) : strlen(p)});
 }
 
+static const char *
+label_of(const char *arn)
+{
+	const char *slash = strrchr(arn, '/');
+
+	return slash != NULL ? slash + 1 : arn;
+}
+
 static void
 open_stream(struct feed *fd, const char *arn)
 {
@@ -419,14 +449,12 @@ open_stream(struct feed *fd, const char *arn)
 	};
 	struct lineage_conf conf = {.list_interval_us = fd->conf->list_interval_us};
 	struct known kn = {.fd = fd};
-	const char *slash;
 
 	free(fd->arn);
 	fd->arn = own;
 	free(fd->table);
 	fd->table = table_name(own);
-	slash = strrchr(fd->arn, '/');
-	fd->label = slash != NULL ? fd->arn + (slash + 1 - fd->arn) : fd->arn;
+	fd->label = label_of(fd->arn);
 	fd->first_seen_us = loop_wall(fd->pl->loop);
 	fd->row_ended = false;
 	fd->not_found = 0;
@@ -513,11 +541,11 @@ static void
 row_durable(struct keep_item *it)
 {
 	struct feed *fd = CONTAINER_OF(it, struct feed, keep);
-	char *next = fd->latest;
+	char *next = fd->next_arn;
 
 	if (!fd->row_ended || fd->keep.state != KEEP_CLEAN || next == NULL || fd->open_gaps != 0)
 		return;
-	fd->latest = NULL;
+	fd->next_arn = NULL;
 	close_stream(fd);
 	fd->successor = true;
 	open_stream(fd, next);
@@ -538,20 +566,11 @@ delivered(const struct feed *fd)
 	return true;
 }
 
-static bool
-end_noted(const struct feed *fd)
-{
-	for (const struct gap_item *gi = fd->gaps; gi != NULL; gi = gi->next)
-		if (gi->gap.shard[0] == '\0')
-			return true;
-	return false;
-}
-
 static void
-follow(struct feed *fd, const char *latest)
+follow(struct feed *fd, const char *next)
 {
-	free(fd->latest);
-	fd->latest = mem_strdup(latest);
+	free(fd->next_arn);
+	fd->next_arn = mem_strdup(next);
 	/* What was written between the two streams is in neither. */
 	if (!end_noted(fd))
 		for (size_t i = 0; i < fd->sub_count; i++)
@@ -569,15 +588,6 @@ resolved(struct feed *fd, const struct api_table *tb)
 
 	fd->trouble[0] = '\0';
 	backoff_reset(&fd->backoff);
-	if (fd->arn != NULL) {
-		if (!delivered(fd))
-			loop_timer_arm(fd->timer, USEC_SEC);
-		else if (tb->latest_stream[0] != '\0' && strcmp(tb->latest_stream, fd->arn) != 0)
-			follow(fd, tb->latest_stream);
-		else
-			loop_timer_arm(fd->timer, 60 * USEC_SEC);
-		return;
-	}
 	if (tb->latest_stream[0] != '\0') {
 		open_stream(fd, tb->latest_stream);
 		return;
@@ -602,13 +612,52 @@ on_table(void *arg, const struct api_result *rs, const struct api_table *tb)
 		return;
 	}
 	note_trouble(fd, rs);
-	if (fd->arn == NULL && (rs->code == API_NOT_FOUND || rs->code == API_VALIDATION)) {
+	if (rs->code == API_NOT_FOUND || rs->code == API_VALIDATION) {
 		feed_set_state(fd, FEED_FAILED, "no such table");
 		pipeline_fail(fd->pl, PIPELINE_CONFIG, &rs->err);
 		return;
 	}
-	loop_timer_arm(
-	    fd->timer, fd->arn != NULL ? 60 * USEC_SEC : backoff_next(&fd->backoff, fd->pl->loop));
+	loop_timer_arm(fd->timer, backoff_next(&fd->backoff, fd->pl->loop));
+}
+
+/* The oldest stream that is younger than that label: a stream may have been
+ * replaced more than once while we were away or behind, and the ones between
+ * hold a day of data too. Labels are creation times. */
+static const struct api_stream_ref *
+next_stream(const struct api_stream_ref *v, size_t n, const char *label)
+{
+	const struct api_stream_ref *next = NULL;
+
+	for (size_t i = 0; i < n; i++)
+		if (strcmp(v[i].label, label) > 0 &&
+		    (next == NULL || strcmp(v[i].label, next->label) < 0))
+			next = &v[i];
+	return next;
+}
+
+static void
+on_streams(void *arg, const struct api_result *rs, const struct api_stream_ref *v, size_t n)
+{
+	struct feed *fd = arg;
+	const struct api_stream_ref *next;
+
+	fd->call = NULL;
+	if (rs->code != API_OK) {
+		note_trouble(fd, rs);
+		loop_timer_arm(fd->timer, backoff_next(&fd->backoff, fd->pl->loop));
+		return;
+	}
+	fd->trouble[0] = '\0';
+	backoff_reset(&fd->backoff);
+	next = next_stream(v, n, fd->arn != NULL ? fd->label : fd->after);
+	if (next == NULL)
+		loop_timer_arm(fd->timer, 60 * USEC_SEC);
+	else if (fd->arn == NULL)
+		open_stream(fd, next->arn);
+	else if (!delivered(fd))
+		loop_timer_arm(fd->timer, USEC_SEC);
+	else
+		follow(fd, next->arn);
 }
 
 /* The feed's timer. */
@@ -622,7 +671,10 @@ resolve(void *arg)
 	if (fd->call != NULL || fd->conf->table == NULL ||
 	    (fd->state != FEED_RESOLVING && fd->state != FEED_DRAINED))
 		return;
-	fd->call = api_describe_table(fd->api, fd->conf->table, on_table, fd);
+	if (fd->arn != NULL || fd->after != NULL)
+		fd->call = api_list_streams(fd->api, fd->conf->table, on_streams, fd);
+	else
+		fd->call = api_describe_table(fd->api, fd->conf->table, on_table, fd);
 }
 
 void
@@ -632,15 +684,14 @@ feed_resume(struct feed *fd)
 		open_stream(fd, fd->arn);
 		return;
 	}
-	if (fd->latest != NULL) {
+	if (fd->next_arn != NULL) {
 		feed_set_state(fd, FEED_DRAINED, "the gap between two streams is accepted");
 		fd->row_ended = true;
 		keeper_mark(fd->pl->keeper, &fd->keep, true);
 		return;
 	}
 	if (fd->not_found >= GONE_ANSWERS) {
-		feed_set_state(fd, FEED_DRAINED, "the stream is gone");
-		loop_timer_arm(fd->timer, 0);
+		stream_is_gone(fd);
 		return;
 	}
 	for (size_t i = 0; i < fd->sub_count; i++)
@@ -664,13 +715,16 @@ void
 feed_start(struct feed *fd)
 {
 	const struct stream_row *row = loaded_stream(fd->pl->loaded, fd->name, fd->table);
+	const struct stream_row *before = loaded_predecessor(fd->pl->loaded, fd->name, fd->table);
 	const char *arn = fd->conf->arn;
 
-	/* What follows an accepted end is read from its beginning. */
 	fd->old = loaded_replaced(fd->pl->loaded, fd->name, fd->table);
 	if (fd->old != NULL)
 		keeper_mark(fd->pl->keeper, &fd->old_keep, false);
-	fd->successor = fd->old != NULL;
+	/* What follows a stream that is over is read from its beginning. */
+	fd->successor = arn == NULL && row == NULL && before != NULL;
+	if (fd->successor)
+		fd->after = label_of(before->arn);
 	if (arn == NULL && row != NULL)
 		arn = row->arn;
 	if (arn == NULL) {
@@ -770,7 +824,7 @@ feed_close(struct feed *fd)
 	keeper_forget(fd->pl->keeper, &fd->old_keep);
 	loop_timer_close(fd->timer);
 	free(fd->subs);
-	free(fd->latest);
+	free(fd->next_arn);
 	free(fd->table);
 	free(fd->arn);
 	free(fd);

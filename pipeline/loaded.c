@@ -209,6 +209,20 @@ loaded_replaced(const struct loaded *ld, const char *name, const char *table)
 	return find_stream(ld, name, table, true);
 }
 
+/* Labels are creation times, so their order is that of the streams. */
+const struct stream_row *
+loaded_predecessor(const struct loaded *ld, const char *name, const char *table)
+{
+	const struct stream_row *r = ld->streams.v, *last = NULL;
+
+	for (size_t i = 0; i < ld->streams.n; i++)
+		if ((r[i].ended || loaded_stream_over(ld, r[i].arn)) &&
+		    strcmp(r[i].stream, name) == 0 && strcmp(r[i].table, table) == 0 &&
+		    (last == NULL || strcmp(r[i].arn, last->arn) > 0))
+			last = &r[i];
+	return last;
+}
+
 const struct subscription_row *
 loaded_subscription(const struct loaded *ld, const char *arn, const char *sink)
 {

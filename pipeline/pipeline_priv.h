@@ -133,9 +133,10 @@ struct feed {
 	struct reader_conf reader_conf;
 	enum feed_state state;
 	char *arn;		  /* owned; NULL while resolving */
-	char *label;		  /* points into arn */
+	const char *label;	  /* points into arn */
 	char *table;		  /* owned */
-	char *latest;		  /* owned; the stream that follows this one, or NULL */
+	char *next_arn;		  /* owned; the stream that follows this one, or NULL */
+	const char *after;	  /* label of the stream that the first one follows, or NULL */
 	struct key_schema schema; /* owned names */
 	enum stream_view view;
 	bool successor; /* follows another stream of the table: read from its beginning */
@@ -251,6 +252,9 @@ bool loaded_stream_over(const struct loaded *ld, const char *arn);
 /* One of that name and table whose row does not say yet that it is over. */
 const struct stream_row *
 loaded_replaced(const struct loaded *ld, const char *name, const char *table);
+/* The newest stream of that name and table that is over; NULL: none. */
+const struct stream_row *
+loaded_predecessor(const struct loaded *ld, const char *name, const char *table);
 const struct subscription_row *
 loaded_subscription(const struct loaded *ld, const char *arn, const char *sink);
 const struct position_row *

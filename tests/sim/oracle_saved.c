@@ -84,7 +84,7 @@ gap_true(const struct oracle *o, const struct gap_seen *g)
 		    (history_gone(h, g->shard, now) ||
 			(g->shard->parent != NULL && history_gone(h, g->shard->parent, now)));
 	case GAP_STREAM_REPLACED:
-		return g->stream->table->streams > 1;
+		return g->stream->disabled <= now;
 	case GAP_REFUSED:
 		return false; /* this service refuses no number that it gave */
 	}
@@ -162,7 +162,7 @@ saved_gap(struct oracle *o, const struct gap *row)
 	TRACE(&o->w->trace, 50, row->id, "gap %llu durable: %s %s s%u after=%u until=%u state=%s",
 	    (unsigned long long)row->id, gap_reason_name(row->reason), row->shard, g->sink,
 	    g->after, g->until, gap_state_name(row->state));
-	if (row->reason == GAP_STREAM_REPLACED)
+	if (sh == NULL)
 		begun_of(o, g->sink, st)->replaced = true;
 	if (fresh && !gap_true(o, g))
 		oracle_fail(o, T_OTHER,
