@@ -723,8 +723,10 @@ feed_start(struct feed *fd)
 		keeper_mark(fd->pl->keeper, &fd->old_keep, false);
 	/* What follows a stream that is over is read from its beginning. */
 	fd->successor = arn == NULL && row == NULL && before != NULL;
-	if (fd->successor)
+	if (fd->successor) {
 		fd->after = label_of(before->arn);
+		feed_set_state(fd, FEED_DRAINED, "the stream before is over");
+	}
 	if (arn == NULL && row != NULL)
 		arn = row->arn;
 	if (arn == NULL) {

@@ -29,6 +29,7 @@ enum end { /* why a life ended */
 	END_GAP,
 	END_HALT,
 	END_DONE,
+	END_NOTHING, /* the stream is gone before anybody began with it */
 };
 
 struct run {
@@ -38,6 +39,7 @@ struct run {
 	unsigned crashes;   /* had so far */
 	unsigned jumps;
 	bool done;
+	bool nothing; /* and so nothing to be checked */
 };
 
 /* An operator's `slipring gaps accept`, some time after the gap was found. */
@@ -86,6 +88,22 @@ any_halted(const struct world *w)
 	return false;
 }
 
+/* A stream that was disabled and is gone, and that no sink ever began. */
+static bool
+nothing_to_read(const struct world *w)
+{
+	for (unsigned i = 0; i < w->hist->streams; i++) {
+		const struct h_stream *st = &w->hist->stream[i];
+		bool begun = false;
+
+		for (unsigned s = 0; s < w->sc.sinks; s++)
+			begun = begun || begun_of(w->oracle, s, st)->subscribed;
+		if (!begun && st->gone_at <= history_trim_clock(w->hist, world_now(w)))
+			return true;
+	}
+	return false;
+}
+
 static enum end
 explain_end(struct life *l)
 {
@@ -102,6 +120,8 @@ explain_end(struct life *l)
 			oracle_fail(l->w->oracle, T_OTHER, "halted for no reason: %s", l->why.text);
 		return END_HALT;
 	case PIPELINE_CONFIG:
+		if (nothing_to_read(l->w))
+			return END_NOTHING;
 		break;
 	}
 	oracle_fail(l->w->oracle, T_OTHER, "the pipeline gave up: %s", l->why.text);
@@ -147,8 +167,8 @@ look(struct run *r, struct life *l)
 		if (any_halted(w))
 			return END_HALT;
 	}
-	if (w->calm && r->crashes >= w->sc.crash_count && all_there(l))
-		return END_DONE;
+	if (w->calm && all_there(l)) /* what crashes are left come now */
+		return r->crashes >= w->sc.crash_count ? END_DONE : END_CRASH;
 	if ((w->calm && world_now(w) >= r->give_up_at) || l->steps > STEPS_MAX) {
 		oracle_end(w->oracle);
 		oracle_fail(
@@ -281,6 +301,8 @@ one_life(struct run *r)
 		last_drain(&l);
 		r->done = true;
 	}
+	if (end == END_NOTHING)
+		r->done = r->nothing = true;
 	life_end(&l, end != END_DRAIN && end != END_DONE);
 	if (end == END_GAP) {
 		pause_for(w, w->sc.accept_us);
@@ -350,9 +372,9 @@ life_seed(uint64_t seed, enum trace_level level, struct totals *totals, uint64_t
 			oracle_fail(
 			    w->oracle, T_OTHER, "life %u is over, and nothing moves", w->life);
 	}
-	if (!w->oracle->failed)
+	if (!w->oracle->failed && !r->nothing)
 		oracle_end(w->oracle);
-	if (!w->oracle->failed && may_age(w))
+	if (!w->oracle->failed && !r->nothing && may_age(w))
 		age(r);
 	log_set_sink(NULL, NULL);
 	count_history(w);

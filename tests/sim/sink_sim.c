@@ -34,6 +34,7 @@ struct sink {
 	struct loop_timer *ready; /* owned */
 	struct item *items;	  /* owned; in order of submission */
 	size_t count, cap;
+	size_t wanted; /* deliveries that were refused for want of room; 0: none */
 };
 
 static const struct outage *
@@ -179,6 +180,12 @@ report(struct sink *s, size_t i)
 	s->env.report(s->env.host, it.d, it.verdict, it.verdict == SINK_ACK ? NULL : &why);
 }
 
+static bool
+has_room(const struct sink *s, size_t n)
+{
+	return s->count == 0 || s->count + n <= s->target->sc->capacity;
+}
+
 /* Loose sinks answer what is due from a drawn place on, round the list. */
 static void
 on_timer(void *arg)
@@ -198,6 +205,10 @@ on_timer(void *arg)
 	for (size_t i = s->count; i-- > 0;)
 		if (s->items[i].applied && s->items[i].report_at <= now)
 			report(s, i);
+	if (s->wanted != 0 && has_room(s, s->wanted)) {
+		s->wanted = 0;
+		loop_timer_arm(s->ready, 0);
+	}
 	rearm(s);
 }
 
@@ -231,11 +242,15 @@ refuses(struct sink *s, size_t n)
 
 	if (is_out(t, OUTAGE_FULL))
 		wait = t->w->start + outage(t)->when.to - world_now(t->w);
-	else if ((s->count == 0 || s->count + n <= t->sc->capacity) &&
-	    (t->w->calm || !chance(&t->rng, t->sc->full)))
+	else if (!has_room(s, n))
+		wait = SIM_FOREVER;
+	else if (t->w->calm || !chance(&t->rng, t->sc->full))
 		return false;
 	count(t->w, T_SINK_FULLS);
-	loop_timer_arm(s->ready, wait);
+	if (wait != SIM_FOREVER)
+		loop_timer_arm(s->ready, wait);
+	else
+		s->wanted = n;
 	return true;
 }
 
@@ -278,6 +293,7 @@ sink_sim_submit(struct sink *s, struct delivery *const *batch, size_t n)
 	if (refuses(s, n))
 		return SINK_FULL;
 	loop_timer_disarm(s->ready);
+	s->wanted = 0;
 	for (size_t i = 0; i < n; i++) {
 		struct h_event *ev = event_of(s, batch[i]);
 
