@@ -79,6 +79,10 @@ track_set_state(struct track *t, enum track_state to, const char *why)
 		link_out(t);
 	if (t->state == TRACK_READY && t->had_backlog)
 		sl->backlog--;
+	/* It may have been read for a probe and ended without a record: others
+	 * are to be asked, or the lane waits for ever. */
+	if (t->state == TRACK_FED && lane_state_get(sl->lane) == LANE_PROBING)
+		lane_ask_room(sl->lane);
 	t->state = to;
 	if (to == TRACK_READY) {
 		link_in(&sl->ready, t);

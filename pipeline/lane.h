@@ -110,6 +110,8 @@ bool lane_reserve(struct lane *ln, size_t bytes);
  * is held, so that it does not flicker at the edge. On false the host hears room() later. */
 bool lane_wants(struct lane *ln);
 void lane_unreserve(struct lane *ln, size_t bytes);
+/* room() comes soon. */
+void lane_ask_room(struct lane *ln);
 void lane_buried(struct reject *rj);
 /* It never became durable and the pipeline closes: frees rj. */
 void lane_unbury(struct reject *rj);

@@ -77,6 +77,12 @@ lane_gave_back(struct lane *ln)
 	loop_timer_arm(ln->room_timer, 0);
 }
 
+void
+lane_ask_room(struct lane *ln)
+{
+	loop_timer_arm(ln->room_timer, 0);
+}
+
 bool
 lane_wants(struct lane *ln)
 {
