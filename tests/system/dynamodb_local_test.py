@@ -5,6 +5,7 @@ import json
 import os
 import random
 import signal
+import subprocess
 import sys
 import unittest
 
@@ -340,6 +341,36 @@ class Operator(unittest.TestCase):
         support.wait_until("the new stream's record", lambda: any(
             "in the new" in line for line in support.trail_lines(self.work("trail"))))
         self.assertEqual(daemon.stop(), 0, daemon.stderr())
+
+    @unittest.skipUnless(os.geteuid() == 0, "a small file system can be mounted by root only")
+    def test_a_full_disk_loses_nothing(self):
+        table, disk = "fulldisk", self.work("disk")
+        arn = self.client.create_table(table)
+        os.mkdir(disk)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k", "slipring-test", disk], check=True)
+        self.addCleanup(subprocess.run, ["umount", "-l", disk], check=True)
+        ballast = os.path.join(disk, "ballast")
+        with open(ballast, "wb") as f:
+            f.write(b"x" * (400 << 10))
+        trail = os.path.join(disk, "trail")
+        path = support.config(self.work.path, local.endpoint, {"orders": {"table": table}},
+                              {"trail": audit(trail, "orders", **{"breaker.open": "1s"})})
+        daemon = support.run_daemon(path)
+        self.addCleanup(daemon.close)
+        for i in range(400):
+            self.client.call("PutItem", TableName=table, Item={
+                "pk": {"S": str(i)}, "text": {"S": "y" * 500}})
+        support.wait_until("the alarm", lambda: "No space left" in daemon.stderr(), patience=30)
+        self.assertTrue(daemon.running())
+        source = self.client.read_stream(arn)
+        before = len(support.trail_lines(trail))
+        self.assertLess(before, 400)
+        subprocess.run(["mount", "-o", "remount,size=8m", disk], check=True)
+        os.unlink(ballast)
+        support.wait_until("the rest", lambda: len(support.trail_lines(trail)) >= 400)
+        self.assertEqual(daemon.stop(), 0, daemon.stderr())
+        Survival.compare(self, source, support.trail_lines(trail))
+        self.assertEqual(support.slipring("audit", "verify", trail)[0], 0)
 
     def test_two_daemons_cannot_share_a_store(self):
         _, path, daemon = self.prepared("shared")
