@@ -17,6 +17,9 @@
 
 /* DescribeStream must say so often in a row that there is no stream. */
 #define GONE_ANSWERS 3
+/* Complete listings that show no child of a disabled stream's finished shards,
+ * before it counts as read to its end. */
+#define END_LISTINGS 2
 
 const char *
 feed_state_name(enum feed_state s)
@@ -257,6 +260,7 @@ on_listed(void *ctx, bool first, const struct api_stream *info)
 					reader_set_closed(rn->line[i].reader);
 		run_forget_if_over(rn);
 	}
+	fd->listings_since++;
 	feed_check_end(fd);
 }
 
@@ -523,10 +527,18 @@ feed_check_end(struct feed *fd)
 		fd->complete_since = 0;
 		return;
 	}
-	if (fd->complete_since == 0)
+	if (fd->complete_since == 0) {
 		fd->complete_since = now;
+		fd->listings_since = 0;
+	}
 	if (now - fd->complete_since < fd->conf->settle_us) {
 		loop_timer_arm(fd->timer, fd->complete_since + fd->conf->settle_us - now);
+		return;
+	}
+	/* Not by the clock alone: a child may be missing from one listing, and
+	 * listings may have failed all the while. */
+	if (fd->listings_since < END_LISTINGS) {
+		lineage_refresh(fd->lineage);
 		return;
 	}
 	log_info(

@@ -156,6 +156,7 @@ struct feed {
 	char trouble[256];
 	uint64_t pages, records, bytes, detaches, call_errors;
 	int64_t complete_since;	      /* monotonic: disabled and all read since then; 0: not so */
+	unsigned listings_since;      /* complete listings since then */
 	const struct stream_row *old; /* borrowed from loaded: a stream whose end was accepted
 	                               * while we were down; its rows go */
 	struct keep_item old_keep;

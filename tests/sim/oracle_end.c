@@ -4,19 +4,19 @@
 #include "tests/sim/oracle.h"
 #include "tests/sim/store_sim.h"
 
-/* A table's streams before the one that the sink began with. */
-static bool
-before_first_stream(const struct oracle *o, unsigned sink, const struct h_stream *st)
+/* The stream of the table with which the sink began; NULL: none yet. */
+static const struct h_stream *
+first_stream(const struct oracle *o, unsigned sink, const struct h_table *table)
 {
-	const struct h_stream *all = &o->w->hist->stream[st->table->first_stream];
+	const struct h_stream *all = &o->w->hist->stream[table->first_stream];
 
-	for (unsigned i = 0; i < st->table->streams; i++) {
+	for (unsigned i = 0; i < table->streams; i++) {
 		const struct beginning *b = begun_of(o, sink, &all[i]);
 
 		if (b->subscribed || b->listed_at != 0)
-			return all[i].turn > st->turn;
+			return &all[i];
 	}
-	return false;
+	return NULL;
 }
 
 /* What the start position leaves out: before `latest`, or trimmed before
@@ -27,9 +27,10 @@ before_start(const struct oracle *o, unsigned sink, const struct h_event *ev)
 	const struct beginning *b = begun_of(o, sink, ev->shard->stream);
 	const struct place *p = place_of(o, sink, ev->shard);
 	int64_t trimmed = ev->at + o->w->sc.retention_us;
-	const struct feed_conf *f = &o->w->sc.table[ev->shard->stream->table->number].feed;
+	const struct h_table *table = ev->shard->stream->table;
+	const struct h_stream *first = first_stream(o, sink, table);
 
-	if (before_first_stream(o, sink, ev->shard->stream))
+	if (first != NULL && ev->shard->stream->turn < first->turn)
 		return true;
 	if (b->listed_at == 0)
 		return false;
@@ -37,7 +38,7 @@ before_start(const struct oracle *o, unsigned sink, const struct h_event *ev)
 		trimmed = SIM_FOREVER;
 	if (trimmed <= b->listed_at || (p->horizon_at != 0 && trimmed <= p->horizon_at))
 		return true;
-	if (f->start != FEED_LATEST || ev->shard->stream->turn != 0)
+	if (o->w->sc.table[table->number].feed.start != FEED_LATEST || ev->shard->stream != first)
 		return false;
 	return ev->at <= b->listed_at || (p->latest_at != 0 && ev->at <= p->latest_at);
 }

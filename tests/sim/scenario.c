@@ -117,6 +117,7 @@ draw_feed(const struct scenario *sc, struct feed_conf *f, struct rng *r)
 	f->calls_per_second = 4;
 	f->readers = rng_below(r, 3) == 0 ? 1 : 2;
 	f->list_interval_us = between(r, sc->length_us / 50, sc->length_us / 6);
+	f->settle_us = rng_below(r, 2) == 0 ? 0 : between(r, 0, 3 * f->list_interval_us);
 	if (f->list_interval_us < USEC_SEC)
 		f->list_interval_us = USEC_SEC;
 }
