@@ -97,9 +97,14 @@ struct pos
 track_position(const struct track *t)
 {
 	const struct seq *acked = &t->window.frontier.acked;
+	struct pos settled;
 
 	if (t->state == TRACK_COMPLETE)
 		return (struct pos){.kind = POS_COMPLETE};
+	/* A settled gap was written with the position behind it; nothing older
+	 * may overwrite that before we hear that it is durable. */
+	if (t->state == TRACK_GAP && gap_position(&t->gap->gap, &settled))
+		return settled;
 	if (seq_is_set(acked))
 		return (struct pos){.kind = POS_AFTER, .seq = *acked};
 	return t->base;
@@ -181,6 +186,21 @@ track_begin(struct track *t, const struct pos *at)
 }
 
 void
+run_forget_backlog(struct run *rn)
+{
+	for (size_t i = 0; i < rn->feed->sub_count; i++) {
+		struct track *t = &rn->tracks[i];
+		struct slot *sl = t->sub->slot;
+
+		if (t->state != TRACK_READY || !t->had_backlog)
+			continue;
+		t->had_backlog = false;
+		if (--sl->backlog == 0 && lane_state_get(sl->lane) == LANE_PROBING)
+			lane_ask_room(sl->lane);
+	}
+}
+
+void
 track_make_ready(struct track *t, const char *why)
 {
 	track_set_state(t, TRACK_READY, why);
@@ -221,7 +241,8 @@ track_moved(struct track *t)
 void
 track_dropped(struct track *t)
 {
-	bool held = !frontier_empty(&t->window.frontier);
+	/* Of a stream that stands still nothing can be read for a probe. */
+	bool held = !frontier_empty(&t->window.frontier) && t->run->feed->state == FEED_RUNNING;
 	struct line *l = t->line;
 
 	lane_drop_window(&t->window);
@@ -646,11 +667,17 @@ line_refund(void *ctx, struct reader *rd, size_t bytes)
 	line_turn_over(l);
 }
 
+static bool
+track_pinned(const struct track *t)
+{
+	return t->base.kind == POS_AT_START && seq_is_set(&t->base.seq);
+}
+
 /* As soon as a record was read, the position is that record. */
 static void
 track_pin_base(struct track *t, const struct page *page)
 {
-	if (seq_is_set(&t->last) || page->count == 0)
+	if (seq_is_set(&t->last) || page->count == 0 || (track_pinned(t) && t->gap == NULL))
 		return;
 	if (t->gap != NULL)
 		track_first_after_gap(t, &page->records[0].seq);
@@ -660,14 +687,24 @@ track_pin_base(struct track *t, const struct page *page)
 }
 
 static void
+note_last(struct track *t, const struct seq *seq)
+{
+	if (!seq_is_set(&t->last) || seq_cmp(seq, &t->last) > 0)
+		t->last = *seq;
+}
+
+static void
 track_take(struct track *t, struct page *page)
 {
 	track_unreserve(t);
 	track_pin_base(t, page);
+	/* A service that refuses numbers was read from further back. */
+	for (size_t i = 0; i < page->count && track_pinned(t); i++)
+		if (seq_cmp(&page->records[i].seq, &t->base.seq) < 0)
+			note_last(t, &page->records[i].seq);
 	(void)lane_take(&t->window, page, &t->last, t->base.since_us);
 	for (size_t i = 0; i < page->count; i++)
-		if (!seq_is_set(&t->last) || seq_cmp(&page->records[i].seq, &t->last) > 0)
-			t->last = page->records[i].seq;
+		note_last(t, &page->records[i].seq);
 }
 
 /* Tracks that the leading line has not read past move over to it. */

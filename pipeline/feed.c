@@ -37,6 +37,10 @@ feed_set_state(struct feed *fd, enum feed_state to, const char *why)
 		return;
 	log_debug("feed", fd->name, "%s -> %s (%s)", feed_state_name(fd->state),
 	    feed_state_name(to), why);
+	if (fd->state == FEED_RUNNING)
+		for (struct shard *sh = lineage_first(fd->lineage); sh != NULL; sh = sh->next)
+			if (sh->user != NULL)
+				run_forget_backlog(sh->user);
 	fd->state = to;
 	pipeline_check(fd->pl);
 }
@@ -461,6 +465,7 @@ open_stream(struct feed *fd, const char *arn)
 	fd->label = label_of(fd->arn);
 	fd->first_seen_us = loop_wall(fd->pl->loop);
 	fd->row_ended = false;
+	fd->complete_since = 0;
 	fd->not_found = 0;
 	fd->fresh = true;
 	for (size_t i = 0; i < fd->sub_count; i++) {

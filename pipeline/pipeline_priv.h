@@ -214,6 +214,8 @@ run_first_position(const struct feed *fd, const struct shard *sh, const struct s
 /* attach.c: who rides which line */
 void run_assign(struct run *rn);
 void run_close_lines(struct run *rn);
+/* Its stream stands still: no probe waits for its tracks. */
+void run_forget_backlog(struct run *rn);
 void track_set_state(struct track *t, enum track_state to, const char *why);
 const char *track_state_name(enum track_state s);
 void track_make_ready(struct track *t, const char *why);

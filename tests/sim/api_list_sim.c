@@ -18,16 +18,21 @@ visible(const struct api *a, const struct h_shard *sh, int64_t at)
 }
 
 /* May a listing leave it out without the core having to take its children for
- * orphans? Only when this life has seen it, or nothing hangs on it yet. */
+ * roots or orphans? Only when this life has seen it, or nothing will ever hang
+ * on it. */
 static bool
-may_omit(const struct api *a, const struct h_shard *sh, int64_t at)
+may_omit(const struct api *a, const struct h_shard *sh)
 {
-	if (a->watches[sh->number].listed)
-		return true;
-	for (unsigned i = 0; i < 2; i++)
-		if (sh->child[i] != NULL && sh->child[i]->listed_from <= at)
-			return false;
-	return true;
+	return a->watches[sh->number].listed || sh->child[0] == NULL;
+}
+
+/* No shard lives and dies within one listing: what is new shows only if its
+ * parent was there when the listing began. */
+static bool
+in_session(const struct api *a, const struct h_shard *sh, int64_t at)
+{
+	return visible(a, sh, at) &&
+	    (sh->parent == NULL || sh->parent->listed_from <= a->session_at);
 }
 
 static void
@@ -36,14 +41,14 @@ begin_session(struct api *a, const struct h_stream *st, int64_t at)
 	unsigned chance_of = a->w->sc.faults.omitted;
 
 	a->session++;
+	a->session_at = at;
 	for (unsigned i = 0; i < a->order_count && chance_of != 0; i++) {
 		struct h_shard *sh = a->order[i];
 		struct watch *wa = &a->watches[sh->number];
 
-		if (sh->stream != st || !visible(a, sh, at) || !may_omit(a, sh, at))
+		if (sh->stream != st || !visible(a, sh, at) || !may_omit(a, sh))
 			continue;
-		if ((wa->omitted_in != 0 && wa->omitted_in + 1 == a->session) ||
-		    !api_sim_chance(a, chance_of))
+		if (wa->missed || !api_sim_chance(a, chance_of))
 			continue;
 		wa->omitted_in = a->session;
 		count(a->w, T_OMITTED);
@@ -91,7 +96,7 @@ collect_page(const struct api_call *c, const struct h_stream *st, struct api_sha
 			begun = sh == after;
 			continue;
 		}
-		if (sh->stream != st || !visible(a, sh, at))
+		if (sh->stream != st || !in_session(a, sh, at))
 			continue;
 		if (n == a->w->sc.list_page) {
 			*more = true;
@@ -172,9 +177,12 @@ draw_filter(struct api_call *c)
 static void
 complete_session(struct api *a)
 {
-	for (unsigned i = 0; i < a->order_count; i++)
-		if (a->watches[a->order[i]->number].shown_in == a->session)
-			a->watches[a->order[i]->number].listed = true;
+	for (unsigned i = 0; i < a->order_count; i++) {
+		struct watch *wa = &a->watches[a->order[i]->number];
+
+		wa->missed = wa->omitted_in == a->session;
+		wa->listed = wa->listed || wa->shown_in == a->session;
+	}
 }
 
 static void

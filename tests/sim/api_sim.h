@@ -26,6 +26,7 @@ struct watch { /* what this life asked of one shard */
 	unsigned omitted_in;  /* listing session that left it out */
 	unsigned shown_in;    /* listing session that showed it */
 	bool listed;	      /* a complete listing of this life had it */
+	bool missed;	      /* the last complete listing left it out */
 	struct chain *chains; /* owned */
 	unsigned chain_count, chain_cap;
 };
@@ -78,6 +79,7 @@ struct api {
 	struct h_shard **order; /* owned: the table's shards as listings order them */
 	unsigned order_count;
 	unsigned session;	   /* of listing */
+	int64_t session_at;	   /* when it began */
 	struct watch *watches;	   /* owned: by number of shard */
 	struct api_limits *limits; /* borrowed: shared by the apis of a life */
 };

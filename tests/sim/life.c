@@ -190,15 +190,11 @@ life_run(struct run *r, struct life *l, uint64_t most_steps)
 			return explain_end(l);
 		if (l->steps >= most_steps)
 			return END_CRASH;
-		if (!loop_sim_step(w->loop, world_now(w) + 3600 * USEC_SEC) && w->calm) {
-			oracle_end(w->oracle);
-			if (!pipeline_idle(l->pl))
-				oracle_fail(w->oracle, T_OTHER, "nothing is left to happen");
-			return END_DONE;
-		}
+		bool nothing = !loop_sim_step(w->loop, world_now(w) + 600 * USEC_SEC);
+
 		l->steps++;
 		count(w, T_STEPS);
-		if (l->steps % LOOK_EVERY == 0) {
+		if (nothing || l->steps % LOOK_EVERY == 0) {
 			enum end end = look(r, l);
 
 			if (end != END_NOT)
@@ -258,9 +254,11 @@ age(struct run *r)
 		until = world_now(w) + 12 * 60 * USEC_SEC; /* absence is believed slowly */
 		for (unsigned t = 0; t < w->sc.tables; t++)
 			until += 6 * w->sc.table[t].feed.list_interval_us;
-		while (!w->oracle->failed && !l.ended && world_now(w) < until)
+		while (!w->oracle->failed && !l.ended && world_now(w) < until) {
 			if (loop_sim_step(w->loop, until))
 				count(w, T_STEPS);
+			accept_gaps(&l);
+		}
 		if (!w->oracle->failed && !l.ended)
 			oracle_pruned(w->oracle);
 	}
@@ -274,6 +272,24 @@ may_age(const struct world *w)
 		if (w->sc.table[t].feed.start == FEED_LATEST)
 			return false;
 	return w->sc.aged;
+}
+
+/* Somebody restarts the daemon after a sink said HALT: at once, in vain, or when
+ * the outage is over. */
+static int64_t
+until_mended(struct world *w)
+{
+	int64_t now = world_now(w) - w->start, rest = w->sc.accept_us;
+
+	for (unsigned s = 0; s < w->sc.sinks && rng_below(&w->rng, 4) != 0; s++)
+		for (unsigned i = 0; i < w->sc.sink[s].outage_count; i++) {
+			const struct outage *o = &w->sc.sink[s].outages[i];
+
+			if (o->kind == OUTAGE_HALT && span_has(&o->when, w) &&
+			    o->when.to - now > rest)
+				rest = o->when.to - now;
+		}
+	return rest;
 }
 
 static void
@@ -308,7 +324,7 @@ one_life(struct run *r)
 		pause_for(w, w->sc.accept_us);
 		accept_offline(w);
 	}
-	pause_for(w, end == END_HALT ? w->sc.accept_us : rest);
+	pause_for(w, end == END_HALT ? until_mended(w) : rest);
 }
 
 static void

@@ -97,7 +97,7 @@ oracle_life(struct oracle *o)
 		for (unsigned i = 0; i < h->shards; i++) {
 			struct place *p = place_of(o, s, &h->shard[i]);
 
-			p->front = p->saved;
+			p->front = p->pos.kind == POS_AT_START ? 0 : p->saved;
 			p->touched = false;
 			if (!begun_of(o, s, h->shard[i].stream)->subscribed)
 				p->latest_at = p->horizon_at = 0;
@@ -247,9 +247,14 @@ oracle_durable(struct oracle *o, unsigned sink, struct h_event *ev)
 	if (m->durable)
 		return;
 	m->durable = true;
-	if (*last > (int)ev->key_index)
+	if (*last > (int)ev->key_index) {
+		/* From before the start: it need not have come, and may come with
+		 * a replay. */
+		if (oracle_excused(o, sink, ev))
+			return;
 		oracle_fail(o, T_REORDERED, "sink s%u has change %u of key %u after change %d",
 		    sink, ev->key_index, ev->key, *last);
+	}
 	*last = (int)ev->key_index;
 }
 
@@ -266,6 +271,7 @@ oracle_report(struct oracle *o, unsigned sink, struct h_event *ev, enum sink_ver
 	if (v != SINK_ACK)
 		return;
 	m->acked = true;
+	m->acked_at = world_now(o->w);
 	/* What was acked ahead of a hole may be let go with it (detach) and come
 	 * again; a saved position settles that. */
 	if (ev->index == p->front)

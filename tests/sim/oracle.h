@@ -22,6 +22,7 @@ struct mark {	       /* one event at one sink */
 	bool rejected; /* the sink said REJECT */
 	bool dead;     /* its dead letter is durable */
 	uint16_t in_flight;
+	int64_t acked_at; /* the last time */
 };
 
 struct place {		/* one shard at one sink */
@@ -31,6 +32,7 @@ struct place {		/* one shard at one sink */
 	bool completed; /* was ever durably COMPLETE */
 	struct pos pos;
 	unsigned saved;		       /* events at or below the durable position */
+	unsigned after;		       /* the same, by the last position of kind AFTER */
 	unsigned swept;		       /* below: done or excused, need not be looked at again */
 	unsigned front;		       /* contiguous done prefix as this life can know it */
 	int64_t latest_at, horizon_at; /* an iterator of that kind was handed out, in the

@@ -136,7 +136,8 @@ check_replaced(struct oracle *o)
 		}
 }
 
-/* Records behind a gap were delivered: then the gap says where they begin. */
+/* Records behind a gap were delivered, and saved: then the gap says where they
+ * begin. */
 static void
 check_gap_ends(struct oracle *o)
 {
@@ -148,13 +149,16 @@ check_gap_ends(struct oracle *o)
 		if (g->reason != GAP_TRIMMED || seq_is_set(&g->row.first_available))
 			continue;
 		for (unsigned k = history_horizon(h, g->shard, g->found_at); k < g->shard->count;
-		     k++)
-			if (mark_of(o, g->sink, history_at(h, g->shard, k))->acked && k >= g->after)
+		     k++) {
+			const struct mark *m = mark_of(o, g->sink, history_at(h, g->shard, k));
+
+			if (m->acked && m->acked_at > g->found_at && k >= g->after)
 				oracle_fail(o, T_OTHER,
 				    "gap %llu of %s at s%u has no end, and event %u behind it was "
 				    "delivered",
 				    (unsigned long long)g->id, g->shard->id, g->sink,
 				    history_at(h, g->shard, k)->id);
+		}
 	}
 }
 

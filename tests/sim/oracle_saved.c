@@ -202,15 +202,23 @@ sweep(struct oracle *o, unsigned sink, struct h_shard *sh, unsigned rank)
 	}
 }
 
-/* Has the sink a gap in that shard that it was allowed to pass? */
-static bool
-gap_settled(const struct oracle *o, const struct h_shard *sh, const struct place *p)
+/* What the sink had acked before the gaps of that shard that it may pass. */
+static unsigned
+rank_before_gap(const struct oracle *o, const struct h_shard *sh, const struct place *p)
 {
-	for (size_t i = 0; i < o->gap_count; i++)
-		if (o->gaps[i].shard == sh && place_of(o, o->gaps[i].sink, sh) == p &&
-		    o->gaps[i].state != GAP_OPEN)
-			return true;
-	return false;
+	unsigned rank = 0;
+
+	for (size_t i = 0; i < o->gap_count; i++) {
+		const struct gap_seen *g = &o->gaps[i];
+
+		if (g->shard != sh || place_of(o, g->sink, sh) != p || g->state == GAP_OPEN)
+			continue;
+		if (rank < p->saved)
+			rank = p->saved;
+		if (rank < g->after)
+			rank = g->after;
+	}
+	return rank;
 }
 
 /* Events that a position says are done with. -1: a number that no record has. */
@@ -228,7 +236,7 @@ rank_of(struct oracle *o, const struct h_shard *sh, const struct place *p, const
 	case POS_AT_START: /* of the shard, or pinned to the first record that was read */
 		return seq_is_set(&pos->seq) ? (int)history_rank(h, sh, &pos->seq) - exact : 0;
 	case POS_TRIM_HORIZON: /* after a gap: what was acked before it stays so */
-		return gap_settled(o, sh, p) ? (int)p->saved : 0;
+		return (int)rank_before_gap(o, sh, p);
 	case POS_LATEST:
 	case POS_NONE:
 		break;
@@ -266,7 +274,9 @@ saved_position(struct oracle *o, const struct position_row *row)
 	p->have = true;
 	p->pos = row->pos;
 	p->saved = rank;
-	if (p->front < rank)
+	if (row->pos.kind == POS_AFTER)
+		p->after = rank;
+	if (p->front < rank && row->pos.kind != POS_AT_START)
 		p->front = rank;
 	if (row->pos.kind == POS_COMPLETE)
 		p->completed = true;
