@@ -5,6 +5,7 @@
 #define INSTANT_MAX INT64_C(253402300799999999) /* 9999-12-31T23:59:59.999999Z */
 /* Far beyond what can matter, and safe to add to any length of text. */
 #define EXPONENT_CAP 1000000000
+#define SUM_FULL INT64_C(100000000000000000) /* has eighteen digits */
 
 static int64_t
 read_exponent(const char *p, const char *end)
@@ -20,40 +21,33 @@ read_exponent(const char *p, const char *end)
 	return negative ? -x : x;
 }
 
-static bool
-push_digit(int64_t *us, int digit)
-{
-	*us = *us * 10 + digit;
-	return *us <= INSTANT_MAX;
-}
-
 bool
 instant_parse(struct slice number, int64_t *us)
 {
-	const char *end = number.p + number.n;
-	const char *p = number.p;
+	const char *p = number.p, *end = number.p + number.n;
 	bool negative = p < end && *p == '-';
-	const char *mantissa = p + negative;
-	int64_t weight = -1; /* power of ten of the next digit */
-	const char *e;
+	bool point = false;
+	int64_t shift = 6; /* sum * 10^shift is microseconds */
 	int64_t sum = 0;
 
-	for (e = mantissa; e < end && *e != 'e' && *e != 'E'; e++)
-		;
-	for (p = mantissa; p < e && *p != '.'; p++)
-		weight++;
-	if (e < end)
-		weight += read_exponent(e + 1, end);
-	for (p = mantissa; p < e && weight >= -6; p++) {
-		if (*p == '.')
-			continue;
-		if (!push_digit(&sum, *p - '0'))
-			return false;
-		weight--;
+	/* Eighteen digits from the first that is not 0 say it all: what needs more
+	 * before the microsecond is out of range, and what comes after is dropped. */
+	for (p += negative; p < end && *p != 'e' && *p != 'E'; p++) {
+		if (*p == '.') {
+			point = true;
+		} else if (sum < SUM_FULL) {
+			sum = sum * 10 + (*p - '0');
+			shift -= point;
+		} else {
+			shift += !point;
+		}
 	}
-	for (; sum != 0 && weight >= -6; weight--)
-		if (!push_digit(&sum, 0))
-			return false;
+	if (p < end)
+		shift += read_exponent(p + 1, end);
+	for (; shift > 0 && sum != 0 && sum <= INSTANT_MAX; shift--)
+		sum *= 10;
+	for (; shift < 0 && sum != 0; shift++)
+		sum /= 10;
 	*us = negative ? -sum : sum;
 	return *us >= INSTANT_MIN && *us <= INSTANT_MAX;
 }

@@ -28,6 +28,22 @@ put(struct buf *out, const char *p, size_t n)
 	}
 }
 
+/* put() for bytes of l's input, most of them short strings: sixteen at a time, past
+ * n where both sides have room for it, is faster than memcpy() of an odd length. */
+static inline void
+put_input(struct buf *out, const struct lex *l, const char *p, size_t n)
+{
+	size_t wide = n + 15;
+
+	if (n > 64 || (size_t)(l->end - p) < wide || out->cap - out->n < wide || out->failed) {
+		put(out, p, n);
+		return;
+	}
+	for (size_t i = 0; i < n; i += 16)
+		memcpy(out->p + out->n + i, p + i, 16);
+	out->n += n;
+}
+
 static bool
 write_string(struct lex *l, struct buf *out)
 {
@@ -35,7 +51,7 @@ write_string(struct lex *l, struct buf *out)
 
 	if (!lex_string(l, &raw))
 		return false;
-	put(out, raw.p - 1, raw.n + 2);
+	put_input(out, l, raw.p - 1, raw.n + 2);
 	return true;
 }
 
@@ -81,7 +97,7 @@ write_set(struct lex *l, enum value_type type, struct buf *out)
 		if (type == VALUE_NS)
 			(void)write_number_text(l, s.v[i].text, out);
 		else
-			put(out, s.v[i].raw.p - 1, s.v[i].raw.n + 2);
+			put_input(out, l, s.v[i].raw.p - 1, s.v[i].raw.n + 2);
 	}
 	buf_add_char(out, ']');
 	set_close(&s);
@@ -169,13 +185,15 @@ write_value(struct lex *l, struct buf *out, unsigned depth)
 	return lex_take(l, '}') || lex_fail(l, "an attribute value has more than one type");
 }
 
-/* "name": as it stands, unless there is space before the colon. */
+/* What is before a member, '{' or ',', its name and its colon; together they are
+ * what the input says, unless there is space between them. */
 static inline void
-put_name(struct buf *out, struct slice name)
+put_name(struct buf *out, const struct lex *l, char before, struct slice name)
 {
-	if (LIKELY(name.p[name.n + 1] == ':')) {
-		put(out, name.p - 1, name.n + 3);
+	if (LIKELY(name.p[-2] == before && name.p[name.n + 1] == ':')) {
+		put_input(out, l, name.p - 2, name.n + 4);
 	} else {
+		buf_add_char(out, before);
 		put(out, name.p - 1, name.n + 2);
 		buf_add_char(out, ':');
 	}
@@ -187,7 +205,7 @@ write_text(struct lex *l, enum value_type type, struct slice text, struct buf *o
 {
 	if (type == VALUE_N)
 		return write_number_text(l, text, out);
-	put(out, text.p - 1, text.n + 2);
+	put_input(out, l, text.p - 1, text.n + 2);
 	return type == VALUE_S || type == VALUE_B || lex_fail(l, "an attribute value is no text");
 }
 
@@ -205,9 +223,8 @@ write_map(struct lex *l, struct buf *out, unsigned depth)
 
 		if (tag == '\0' && !lex_member(l, &first, &name))
 			break;
-		buf_add_char(out, before);
+		put_name(out, l, before, name);
 		before = ',';
-		put_name(out, name);
 		if (tag != '\0' ? !write_text(l, value_type_of_letter(tag), text, out)
 				: !write_value(l, out, depth))
 			return false;
@@ -223,8 +240,10 @@ write_map(struct lex *l, struct buf *out, unsigned depth)
 static void
 make_room(struct slice from, struct buf *out)
 {
-	if (from.n <= out->max - out->n)
-		(void)buf_reserve(out, from.n);
+	size_t room = from.n + 16; /* see put_input() */
+
+	if (room <= out->max - out->n)
+		(void)buf_reserve(out, room);
 }
 
 const char *

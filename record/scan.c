@@ -34,9 +34,12 @@
 #include "record/lex.h"
 #include "record/value.h"
 
-#define FIRST_RECORDS 64u
-/* Longest text of digits when each is written as \u0030. */
-#define SEQUENCE_RAW_MAX (6u * LIMIT_SEQUENCE_DIGITS)
+/* A body of n bytes is first given room for n / BYTES_A_RECORD records, so that an
+ * ordinary page asks for memory once. */
+#define BYTES_A_RECORD 1024u
+#define RECORDS_AT_LEAST 16u
+/* Digits, and room to see that there are more than are allowed. */
+#define SEQUENCE_RAW_MAX (LIMIT_SEQUENCE_DIGITS + 4u)
 
 struct scan {
 	struct lex l;
@@ -155,19 +158,28 @@ take_kind(struct scan *s, char opening, const char *what, unsigned depth, struct
 }
 
 static bool
-take_sequence(struct scan *s, struct seq *out)
+parse_escaped_sequence(struct slice raw, struct seq *out)
 {
 	char bytes[SEQUENCE_RAW_MAX];
 	struct buf text = {.p = bytes, .cap = sizeof bytes, .max = sizeof bytes};
+
+	json_unescape(raw, &text);
+	return !text.failed && seq_parse(buf_slice(&text), out);
+}
+
+static bool
+take_sequence(struct scan *s, struct seq *out)
+{
 	struct slice raw = SLICE_NONE;
+	bool ok;
 
 	if (!take_kind(s, '"', "SequenceNumber", 4, &raw))
 		return false;
-	if (UNLIKELY(raw.p != NULL && s->l.escaped && raw.n <= sizeof bytes)) {
-		json_unescape(raw, &text);
-		raw = buf_slice(&text);
-	}
-	return seq_parse(raw, out) || refuse(s, "SequenceNumber", "is not 1 to 40 digits");
+	if (UNLIKELY(raw.p != NULL && s->l.escaped))
+		ok = parse_escaped_sequence(raw, out);
+	else
+		ok = seq_parse(raw, out);
+	return ok || refuse(s, "SequenceNumber", "is not 1 to 40 digits");
 }
 
 static bool
@@ -319,7 +331,8 @@ scan_record(struct scan *s, struct record *r)
 static bool
 make_room(struct scan *s)
 {
-	size_t want = s->room != 0 ? s->room * 2 : FIRST_RECORDS;
+	size_t guess = s->pg->body.n / BYTES_A_RECORD + RECORDS_AT_LEAST;
+	size_t want = s->room != 0 ? s->room * 2 : guess;
 	struct record *p;
 
 	if (s->pg->count >= LIMIT_PAGE_RECORDS) {
@@ -328,6 +341,8 @@ make_room(struct scan *s)
 	}
 	if (s->pg->count < s->room)
 		return true;
+	if (want > LIMIT_PAGE_RECORDS)
+		want = LIMIT_PAGE_RECORDS;
 	p = reallocarray(s->pg->records, want, sizeof *p);
 	if (p == NULL) {
 		s->code = ERR_NOMEM;

@@ -2,6 +2,7 @@
 #include "record/set.h"
 
 #include "record/base64.h"
+#include "record/number.h"
 #include "record/text.h"
 
 typedef int (*set_order)(const void *, const void *);
@@ -16,13 +17,34 @@ cmp_string(const void *a, const void *b)
 	return slice_cmp(x->raw, y->raw);
 }
 
+/* Both are known to be numbers, or base64: check_items(). */
+static int
+cmp_numbers(const struct set_item *x, const struct set_item *y)
+{
+	struct number a, b;
+
+	(void)number_parse(x->text, &a);
+	(void)number_parse(y->text, &b);
+	return number_cmp(&a, &b);
+}
+
+static int
+cmp_base64(const struct set_item *x, const struct set_item *y)
+{
+	size_t n = 0, m = 0;
+
+	(void)base64_measure(x->text, &n);
+	(void)base64_measure(y->text, &m);
+	return base64_cmp(x->text, n, y->text, m);
+}
+
 /* Elements of equal meaning stay in one order, too, so that the same set always
  * gives the same bytes. */
 static int
 cmp_number(const void *a, const void *b)
 {
 	const struct set_item *x = a, *y = b;
-	int r = number_cmp(&x->number, &y->number);
+	int r = cmp_numbers(x, y);
 
 	return r != 0 ? r : slice_cmp(x->text, y->text);
 }
@@ -31,7 +53,7 @@ static int
 cmp_binary(const void *a, const void *b)
 {
 	const struct set_item *x = a, *y = b;
-	int r = base64_cmp(x->text, x->digits, y->text, y->digits);
+	int r = cmp_base64(x, y);
 
 	return r != 0 ? r : slice_cmp(x->text, y->text);
 }
@@ -48,9 +70,9 @@ static bool
 same_element(const struct set_item *x, const struct set_item *y, enum value_type type)
 {
 	if (type == VALUE_NS)
-		return number_cmp(&x->number, &y->number) == 0;
+		return cmp_numbers(x, y) == 0;
 	if (type == VALUE_BS)
-		return base64_cmp(x->text, x->digits, y->text, y->digits) == 0;
+		return cmp_base64(x, y) == 0;
 	return json_string_eq(x->raw, y->raw);
 }
 
@@ -116,16 +138,16 @@ unescape(struct set *s)
 	return true;
 }
 
-/* What NS and BS are ordered by. */
 static bool
-read_items(struct set *s, enum value_type type)
+check_items(const struct set *s, enum value_type type)
 {
 	for (size_t i = 0; i < s->n; i++) {
-		struct set_item *it = &s->v[i];
+		struct number number;
+		size_t digits;
 
-		if (type == VALUE_NS && !number_parse(it->text, &it->number))
+		if (type == VALUE_NS && !number_parse(s->v[i].text, &number))
 			return false;
-		if (type == VALUE_BS && !base64_measure(it->text, &it->digits))
+		if (type == VALUE_BS && !base64_measure(s->v[i].text, &digits))
 			return false;
 	}
 	return true;
@@ -158,7 +180,7 @@ set_sort(struct set *s, struct lex *l, enum value_type type)
 		return st;
 	if (type != VALUE_SS && !unescape(s))
 		return SET_NOMEM;
-	if (!read_items(s, type))
+	if (type != VALUE_SS && !check_items(s, type))
 		return SET_INVALID;
 	/* libc's qsort() may allocate, which small sets do not deserve. */
 	if (s->n <= SET_SMALL)

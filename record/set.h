@@ -9,19 +9,14 @@
 
 #include "base/buf.h"
 #include "record/lex.h"
-#include "record/number.h"
 #include "record/value.h"
 
-#define SET_SMALL 16
+#define SET_SMALL 8
 
 struct set_item {
 	struct slice raw; /* between the quotes, as it came */
 	bool escaped;
 	struct slice text; /* NS, BS: unescaped; raw itself where it holds no escape */
-	union {
-		struct number number; /* NS */
-		size_t digits;	      /* BS */
-	};
 };
 
 struct set {
