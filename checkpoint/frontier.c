@@ -86,3 +86,12 @@ frontier_drop(struct frontier *f)
 	 * caught by frontier_done() rather than taken for another record. */
 	f->head = f->tail;
 }
+
+void
+frontier_shrink(struct frontier *f)
+{
+	assert(frontier_empty(f));
+	free(f->ring);
+	f->ring = NULL;
+	f->cap = 0;
+}

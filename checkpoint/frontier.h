@@ -34,6 +34,9 @@ bool frontier_done(struct frontier *f, uint64_t ticket);
 /* Lets go of everything that is not past, without moving: tickets given so
  * far are void. */
 void frontier_drop(struct frontier *f);
+/* Nothing more will be pushed, or not for long: gives the memory back. Only
+ * when empty (asserted); acked stays. */
+void frontier_shrink(struct frontier *f);
 static inline bool
 frontier_empty(const struct frontier *f)
 {

@@ -58,25 +58,37 @@ on_ended(void *ctx, enum pipeline_end how, const struct err *why)
 	switch (how) {
 	case PIPELINE_DRAINED:
 		log_info("daemon", "", "drained, positions are saved");
-		d->code = EXIT_DONE;
 		break;
 	case PIPELINE_GAP:
 		log_error("daemon", "",
 		    "every stream is stopped by a gap; see slipring gaps list, then "
 		    "slipring gaps accept ID");
-		d->code = EXIT_GAP;
 		break;
 	case PIPELINE_HALTED:
 		log_error("daemon", "", "nothing is left running: %s",
 		    why != NULL ? why->text : "halted");
-		d->code = EXIT_FAILED;
 		break;
 	case PIPELINE_CONFIG:
 		log_failed_streams(d);
-		d->code = EXIT_CONFIG;
 		break;
 	}
 	loop_stop(d->w.loop);
+}
+
+/* Whoever began it, a sink that does not answer must not keep us for ever. */
+static void
+on_draining(void *ctx, enum pipeline_end how)
+{
+	struct daemon *d = ctx;
+	static const int codes[] = {
+	    [PIPELINE_DRAINED] = EXIT_DONE,
+	    [PIPELINE_GAP] = EXIT_GAP,
+	    [PIPELINE_HALTED] = EXIT_FAILED,
+	    [PIPELINE_CONFIG] = EXIT_CONFIG,
+	};
+
+	d->code = codes[how];
+	loop_timer_arm(d->deadline, d->conf->shutdown_timeout_us);
 }
 
 static void
@@ -89,7 +101,6 @@ on_deadline(void *arg)
 	    "not everything was acked in time; it is delivered again after the next "
 	    "start held-bytes=%lld",
 	    (long long)held);
-	d->code = EXIT_DONE;
 	loop_stop(d->w.loop);
 }
 
@@ -109,7 +120,6 @@ on_signal(void *arg, int signo)
 	log_info("daemon", "", "stopping; another signal ends at once signal=%s",
 	    signo == SIGINT ? "SIGINT" : "SIGTERM");
 	service_stopping(d->service, d->conf->shutdown_timeout_us);
-	loop_timer_arm(d->deadline, d->conf->shutdown_timeout_us);
 	pipeline_drain(d->w.pipeline);
 }
 
@@ -146,7 +156,7 @@ write_status(void *arg, struct buf *out)
 static int
 start(struct daemon *d, struct err *e)
 {
-	const struct pipeline_host host = {.ctx = d, .ended = on_ended};
+	const struct pipeline_host host = {.ctx = d, .ended = on_ended, .draining = on_draining};
 
 	if (wiring_open(&d->w, e) != 0 || wiring_add_sources(&d->w, d->conf, e) != 0 ||
 	    wiring_open_store(&d->w, d->conf, e) != 0 ||

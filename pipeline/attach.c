@@ -214,6 +214,7 @@ track_complete(struct track *t, const char *why)
 	size_t i = (size_t)(t - rn->tracks);
 
 	track_set_state(t, TRACK_COMPLETE, why);
+	frontier_shrink(&t->window.frontier);
 	keeper_mark(rn->feed->pl->keeper, &t->keep, false);
 	for (struct shard *c = rn->shard->children; c != NULL; c = c->sibling) {
 		struct run *child = c->user;
@@ -349,6 +350,27 @@ line_park(struct line *l)
 	pl->parked_tail = &l->next;
 	if (!loop_timer_armed(pl->tick))
 		loop_timer_arm(pl->tick, USEC_SEC);
+}
+
+/* Kicks those that feed this sink: others would be refused again, and the sink
+ * would wait behind them. */
+void
+slot_kick(struct slot *sl, size_t most)
+{
+	struct line *l = sl->pl->parked, *next;
+
+	for (; l != NULL && most > 0; l = next) {
+		const struct track *t = l->tracks;
+
+		next = l->next;
+		while (t != NULL && t->sub->slot != sl)
+			t = t->next;
+		if (t == NULL)
+			continue;
+		most--;
+		line_unpark(l);
+		reader_kick(l->reader);
+	}
 }
 
 void
@@ -491,8 +513,8 @@ find_pos(struct run *rn, bool highest)
 
 /* LATEST can only be begun by a leading line. A track that missed it is read
  * from the shard's start, leaving out what is older. */
-static void
-give_up_latest(struct run *rn)
+void
+run_give_up_latest(struct run *rn)
 {
 	for (size_t i = 0; i < rn->feed->sub_count; i++) {
 		struct track *t = &rn->tracks[i];
@@ -543,13 +565,13 @@ run_assign(struct run *rn)
 		return;
 	if (join_covered(rn) > 0 && line_leading(rn) == NULL) {
 		if (line_catching(rn) != NULL)
-			give_up_latest(rn);
+			run_give_up_latest(rn);
 		from = find_pos(rn, true);
 		(void)line_open(rn, false, &from);
 		(void)join_covered(rn);
 	}
 	if (join_covered(rn) > 0) {
-		give_up_latest(rn);
+		run_give_up_latest(rn);
 		if (line_catching(rn) == NULL) {
 			from = find_pos(rn, false);
 			(void)line_open(rn, true, &from);

@@ -20,6 +20,10 @@
 /* Complete listings that show no child of a disabled stream's finished shards,
  * before it counts as read to its end. */
 #define END_LISTINGS 2
+/* Date is to the second, and the answer was under way. */
+#define SKEW_SEEN (2 * USEC_SEC)
+/* So long after its beginning a sink may still ask for LATEST. */
+#define LATEST_IS_NOW (5 * USEC_SEC)
 
 const char *
 feed_state_name(enum feed_state s)
@@ -103,16 +107,43 @@ subscriber_write(struct keep_item *it, struct txn *t)
 
 /* ---- where a sink begins ---- */
 
+/* Our clock, corrected by the service's where they differ: creation times are
+ * compared with it. */
+static int64_t
+service_time(const struct feed *fd)
+{
+	int64_t skew = api_clock_skew(fd->api);
+
+	return loop_wall(fd->pl->loop) + (skew > SKEW_SEEN || skew < -SKEW_SEEN ? skew : 0);
+}
+
+/* Has it taken long to make the beginning durable? LATEST would begin now. */
+static bool
+late(const struct feed *fd, int64_t now)
+{
+	for (size_t i = 0; i < fd->sub_count; i++)
+		if (now - fd->subs[i].begun_us > LATEST_IS_NOW)
+			return true;
+	return false;
+}
+
 static void
 enter_running(struct feed *fd)
 {
+	int64_t now = service_time(fd);
+
 	feed_set_state(fd, FEED_RUNNING, "positions are durable");
 	for (struct shard *sh = lineage_first(fd->lineage); sh != NULL; sh = sh->next)
 		if (sh->user != NULL)
 			run_wake_waiting(sh->user);
 	for (struct shard *sh = lineage_first(fd->lineage); sh != NULL; sh = sh->next)
-		if (sh->user != NULL)
+		if (sh->user != NULL) {
+			if (late(fd, now))
+				run_give_up_latest(sh->user);
 			run_assign(sh->user);
+			/* Who could not begin at once must not begin later. */
+			run_give_up_latest(sh->user);
+		}
 	feed_check_end(fd);
 }
 
@@ -160,7 +191,7 @@ subscribe(struct feed *fd)
 		if (sub->subscribed)
 			continue;
 		sub->subscribed = true;
-		sub->begun_us = loop_wall(fd->pl->loop);
+		sub->begun_us = service_time(fd);
 		fd->rows_pending++;
 		subscribe_shards(fd, i);
 		keeper_mark(k, &sub->keep, true);
@@ -228,7 +259,7 @@ take_schema(struct feed *fd, const struct api_stream *info)
 static void
 retry_gone(struct run *rn)
 {
-	if (!rn->gone_pending || !rn->shard->listed)
+	if (!rn->shard->listed)
 		return;
 	rn->gone_pending = false;
 	for (size_t i = 0; i < rn->feed->sub_count; i++)
@@ -249,6 +280,10 @@ on_listed(void *ctx, bool first, const struct api_stream *info)
 		subscribe(fd);
 		return;
 	}
+	/* It was said to be gone, and is there. */
+	if (fd->state == FEED_DRAINED && !fd->row_ended && fd->next_arn == NULL &&
+	    !lineage_disabled(fd->lineage))
+		enter_running(fd);
 	if (fd->state != FEED_RUNNING)
 		return;
 	for (struct shard *sh = lineage_first(fd->lineage); sh != NULL; sh = sh->next) {
@@ -329,12 +364,21 @@ note_end(struct feed *fd)
 }
 
 static void
+close_lines(struct feed *fd)
+{
+	for (struct shard *sh = lineage_first(fd->lineage); sh != NULL; sh = sh->next)
+		if (sh->user != NULL)
+			run_close_lines(sh->user);
+}
+
+static void
 stream_is_gone(struct feed *fd)
 {
 	if (!end_noted(fd))
 		note_end(fd);
 	if (fd->open_gaps != 0)
 		return;
+	close_lines(fd);
 	feed_set_state(fd, FEED_DRAINED, "the stream is gone");
 	loop_timer_arm(fd->timer, 0);
 }
@@ -659,6 +703,8 @@ on_streams(void *arg, const struct api_result *rs, const struct api_stream_ref *
 	const struct api_stream_ref *next;
 
 	fd->call = NULL;
+	if (fd->state == FEED_RUNNING)
+		return; /* it was said to be gone, and is there */
 	if (rs->code != API_OK) {
 		note_trouble(fd, rs);
 		loop_timer_arm(fd->timer, backoff_next(&fd->backoff, fd->pl->loop));
@@ -771,6 +817,7 @@ feed_stop(struct feed *fd)
 		api_cancel(fd->call);
 	fd->call = NULL;
 	loop_timer_disarm(fd->timer);
+	loop_timer_disarm(fd->halt_timer);
 	if (fd->state != FEED_GAP && fd->state != FEED_FAILED)
 		feed_set_state(fd, FEED_STOPPED, "drain");
 	if (fd->lineage == NULL)
@@ -803,6 +850,12 @@ feed_idle(const struct feed *fd)
 	return true;
 }
 
+static void
+on_halt(void *arg)
+{
+	feed_halt(arg);
+}
+
 struct feed *
 feed_new(struct pipeline *pl, const char *name, struct api *api, const struct feed_conf *conf,
     struct slot *const *slots, size_t count)
@@ -830,6 +883,7 @@ feed_new(struct pipeline *pl, const char *name, struct api *api, const struct fe
 	/* 500 ms to 30 s: a table that cannot be described yet is no hurry. */
 	fd->backoff = (struct backoff){.base_us = 500 * USEC_MS, .cap_us = 30 * USEC_SEC};
 	fd->timer = loop_timer_new(pl->loop, resolve, fd);
+	fd->halt_timer = loop_timer_new(pl->loop, on_halt, fd);
 	return fd;
 }
 
@@ -842,6 +896,7 @@ feed_close(struct feed *fd)
 	feed_gaps_close(fd);
 	keeper_forget(fd->pl->keeper, &fd->old_keep);
 	loop_timer_close(fd->timer);
+	loop_timer_close(fd->halt_timer);
 	free(fd->subs);
 	free(fd->next_arn);
 	free(fd->table);

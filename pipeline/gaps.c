@@ -15,6 +15,9 @@
 #include "base/log.h"
 #include "base/mem.h"
 
+/* From the first gap to the stop; every shard's first answer is there by then. */
+#define HALT_AFTER (5 * USEC_SEC)
+
 static void
 gap_write(struct keep_item *it, struct txn *t)
 {
@@ -72,6 +75,8 @@ gap_durable(struct keep_item *it)
 	struct gap_item *gi = CONTAINER_OF(it, struct gap_item, keep);
 	struct feed *fd = gi->feed;
 
+	if (gi->keep.state != KEEP_CLEAN)
+		return; /* what is durable is older than what is to be passed */
 	gi->durable = true;
 	if (gi->gap.state == GAP_OPEN)
 		return;
@@ -99,15 +104,29 @@ gap_new(struct feed *fd, const struct gap *from)
 	return gi;
 }
 
-static void
-gap_halt(struct feed *fd)
+void
+feed_halt(struct feed *fd)
 {
+	if (fd->open_gaps == 0)
+		return;
 	if (fd->lineage != NULL)
 		for (struct shard *sh = lineage_first(fd->lineage); sh != NULL; sh = sh->next)
 			if (sh->user != NULL)
 				run_close_lines(sh->user);
 	if (fd->state != FEED_GAP)
 		feed_set_state(fd, FEED_GAP, "on-gap: halt");
+}
+
+/* A table that was left alone for a day has lost something in many shards. The
+ * others are read on for a moment, so that the operator sees all gaps at once and
+ * not one a restart. */
+static void
+gap_halt(struct feed *fd, const struct gap *g)
+{
+	if (fd->state != FEED_RUNNING || g->shard[0] == '\0')
+		feed_halt(fd);
+	else if (!loop_timer_armed(fd->halt_timer))
+		loop_timer_arm(fd->halt_timer, HALT_AFTER);
 }
 
 /* Each is said, however many there are: the text as a whole is what log.h tells
@@ -155,7 +174,7 @@ gap_note(struct feed *fd, struct subscriber *sub, enum gap_reason reason, const 
 	say_gap(fd, &gi->gap);
 	keeper_mark(fd->pl->keeper, &gi->keep, true);
 	if (halt)
-		gap_halt(fd);
+		gap_halt(fd, &gi->gap);
 	return gi;
 }
 

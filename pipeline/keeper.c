@@ -19,6 +19,7 @@ struct keeper {
 	struct items marked;
 	struct items under_way;
 	bool busy;   /* a transaction is with the store */
+	bool urgent; /* something marked since does not wait for the interval */
 	bool closed; /* while busy: freed when the store answers */
 	struct backoff backoff;
 	struct loop_timer *timer;
@@ -128,8 +129,8 @@ on_durable(void *arg, const struct err *e)
 	k->latency = loop_now(k->loop) - k->last_start;
 	backoff_reset(&k->backoff);
 	settle(k);
-	if (k->marked.first != NULL && !loop_timer_armed(k->timer))
-		loop_timer_arm(k->timer, k->flushed != NULL ? 0 : k->interval_us);
+	if (k->marked.first != NULL && (k->urgent || !loop_timer_armed(k->timer)))
+		loop_timer_arm(k->timer, k->urgent || k->flushed != NULL ? 0 : k->interval_us);
 	tell_flushed(k);
 }
 
@@ -145,6 +146,7 @@ start(void *arg)
 		tell_flushed(k);
 		return;
 	}
+	k->urgent = false;
 	t = txn_new();
 	while (k->marked.first != NULL) {
 		struct keep_item *it = k->marked.first;
@@ -174,6 +176,7 @@ keeper_mark(struct keeper *k, struct keep_item *it, bool urgent)
 	case KEEP_AGAIN:
 		break;
 	}
+	k->urgent = k->urgent || urgent;
 	if (k->trouble[0] != '\0')
 		return; /* the back-off decides */
 	if (urgent || k->flushed != NULL)

@@ -37,7 +37,7 @@ on_room(void *ctx, struct lane *ln)
 	struct slot *sl = ctx;
 
 	(void)ln;
-	parked_kick(sl->pl, KICK_MOST);
+	slot_kick(sl, KICK_MOST);
 	slot_offer(sl);
 }
 
@@ -178,6 +178,8 @@ begin_drain(struct pipeline *pl, enum pipeline_end how)
 	for (struct slot *sl = pl->slots; sl != NULL; sl = sl->next)
 		lane_stop(sl->lane);
 	loop_timer_arm(pl->check, 0);
+	if (pl->host.draining != NULL)
+		pl->host.draining(pl->host.ctx, how);
 }
 
 static bool

@@ -37,6 +37,10 @@ struct pipeline_host {
 	void *ctx;
 	/* Once. The host closes the pipeline later, not from inside. */
 	void (*ended)(void *ctx, enum pipeline_end how, const struct err *why);
+	/* The end has begun (asked for, or because nothing is left running):
+	 * ended() follows when the sinks have answered and the store has
+	 * saved. The host may set a limit. Optional. */
+	void (*draining)(void *ctx, enum pipeline_end how);
 	/* A call of that stream failed and will be tried again. listed: the stream has
 	 * been listed before, so this is an interruption and not a mistake. Optional. */
 	void (*trouble)(void *ctx, const char *stream, bool listed, const struct err *why);

@@ -152,6 +152,7 @@ struct feed {
 	struct api_call *call;
 	struct backoff backoff;
 	struct loop_timer *timer;
+	struct loop_timer *halt_timer;
 	int64_t first_seen_us;
 	char trouble[256];
 	uint64_t pages, records, bytes, detaches, call_errors;
@@ -227,6 +228,9 @@ void track_complete(struct track *t, const char *why);
 void track_dropped(struct track *t); /* its lane let go of its records */
 void slot_offer(struct slot *sl);    /* its lane has room or works again */
 void parked_kick(struct pipeline *pl, size_t most);
+void slot_kick(struct slot *sl, size_t most);
+void
+run_give_up_latest(struct run *rn); /* what is still to begin there begins at the start, by time */
 
 /* gaps.c */
 void track_lost(struct track *t, enum reader_loss loss);
@@ -235,6 +239,7 @@ void track_gap(struct track *t, enum gap_reason reason, const char *shard);
 void track_first_after_gap(struct track *t, const struct seq *first);
 /* Begins at the trim horizon because of a gap that was settled in an earlier run? */
 void track_find_gap(struct track *t);
+void feed_halt(struct feed *fd); /* if gaps are open: on-gap: halt */
 /* A gap of a whole stream, for one sink. */
 void feed_gap(struct feed *fd, struct subscriber *sub, enum gap_reason reason);
 void feed_gap_loaded(struct feed *fd, const struct gap *g);

@@ -104,6 +104,9 @@ struct api_call *api_get_shard_iterator(struct api *a, const char *arn, const ch
 /* limit 1..1000. page: given to the callback, who unrefs it. */
 struct api_call *api_get_records(struct api *a, const char *iterator, unsigned limit,
     void (*fn)(void *arg, const struct api_result *rs, struct page *page), void *arg);
+/* The service's clock minus ours by its last answer, to the second; 0 before
+ * the first. */
+int64_t api_clock_skew(const struct api *a);
 void api_cancel(struct api_call *c);
 void api_close(struct api *a); /* cancels everything */
 

@@ -234,6 +234,16 @@ on_refusal(struct api_call *c, struct http_response *r, const char *request_id)
 	}
 }
 
+/* What the service's clock says, whether or not it refused ours. */
+static void
+note_date(struct api *a, const struct http_response *r)
+{
+	int64_t date = http_date_parse(http_header_get(r, "Date"));
+
+	if (date != -1)
+		a->seen_skew_us = date - loop_wall(a->lp);
+}
+
 static void
 on_good_status(struct api_call *c, struct http_response *r, const char *request_id)
 {
@@ -274,6 +284,7 @@ api_call_answer(void *arg, struct http_response *r, const struct err *e)
 		(void)err_prefix(&why, "HTTP %d from %.90s", r->status, api_call_service(c)->host);
 		api_call_fail(c, API_MALFORMED, &why, request_id);
 	} else if (r->status == 200) {
+		note_date(c->a, r);
 		on_good_status(c, r, request_id);
 	} else {
 		on_refusal(c, r, request_id);

@@ -346,6 +346,12 @@ api_http_new(struct api **out, struct loop *lp, struct http *http, struct creds 
 	return 0;
 }
 
+int64_t
+api_clock_skew(const struct api *a)
+{
+	return a->seen_skew_us;
+}
+
 const struct api_stats *
 api_http_stats(const struct api *a)
 {

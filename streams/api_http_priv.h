@@ -37,6 +37,7 @@ struct api {
 	struct sigv4_keys no_keys;     /* owned; see on_keys() */
 	struct api_stats stats;
 	bool skew_told;
+	int64_t seen_skew_us;		  /* by the Date of the last good answer */
 	struct api_call *waiting, **last; /* owned */
 	struct api_call *active;	  /* owned */
 	unsigned active_n;

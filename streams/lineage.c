@@ -484,9 +484,15 @@ on_children(void *arg, const struct api_result *rs, const struct api_stream *s)
 	else if (rs->code == API_VALIDATION)
 		filter_is_off(ln, n);
 	else {
+		struct api_result told = *rs;
+
+		/* Only a listing says that the stream is gone: here it may be
+		 * the shard. */
+		if (told.code == API_NOT_FOUND)
+			told.code = API_OTHER;
 		want_listing(ln, n);
 		schedule_relist(ln);
-		ln->host.trouble(ln->host.ctx, rs);
+		ln->host.trouble(ln->host.ctx, &told);
 	}
 	if (!ln->dead && ln->asked == n) { /* else the host has forgotten it */
 		ln->asked = NULL;

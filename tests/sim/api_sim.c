@@ -392,6 +392,12 @@ api_sim_check(struct api *a)
 			    a->w->hist->shard[i].id);
 }
 
+int64_t
+api_clock_skew(const struct api *a)
+{
+	return loop_sim_true_wall(loop_now(a->w->loop)) - loop_wall(a->w->loop);
+}
+
 void
 api_close(struct api *a)
 {
