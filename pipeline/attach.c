@@ -581,7 +581,7 @@ run_assign(struct run *rn)
 		(void)join_covered(rn);
 	}
 	close_unused(rn);
-	give_up_latest(rn); /* a lane that cannot read now has missed it */
+	run_give_up_latest(rn); /* a lane that cannot read now has missed it */
 	run_changed(rn, "readers changed");
 }
 

@@ -141,8 +141,6 @@ enter_running(struct feed *fd)
 			if (late(fd, now))
 				run_give_up_latest(sh->user);
 			run_assign(sh->user);
-			/* Who could not begin at once must not begin later. */
-			run_give_up_latest(sh->user);
 		}
 	feed_check_end(fd);
 }

@@ -230,6 +230,18 @@ track_find_gap(struct track *t)
 			t->gap = gi;
 }
 
+/* Lost again before a record behind its last gap was taken: that gap is still
+ * open-ended and covers this too. */
+static bool
+covered(struct track *t)
+{
+	if (t->gap == NULL || !t->gap->durable || t->gap->gap.state == GAP_OPEN)
+		return false;
+	track_set_state(t, TRACK_GAP, "its gap is still open-ended");
+	track_pass_gap(t);
+	return true;
+}
+
 void
 track_settle_lost(struct track *t)
 {
@@ -237,10 +249,10 @@ track_settle_lost(struct track *t)
 
 	switch (t->loss) {
 	case READER_TRIMMED:
-		track_gap(t, GAP_TRIMMED, rn->shard->id);
-		return;
 	case READER_REFUSED:
-		track_gap(t, GAP_REFUSED, rn->shard->id);
+		if (!covered(t))
+			track_gap(t, t->loss == READER_TRIMMED ? GAP_TRIMMED : GAP_REFUSED,
+			    rn->shard->id);
 		return;
 	case READER_GONE:
 		if (rn->unlisted)

@@ -185,7 +185,9 @@ begin_drain(struct pipeline *pl, enum pipeline_end how)
 static bool
 feed_stuck(const struct feed *fd)
 {
-	if (fd->state == FEED_GAP || fd->state == FEED_FAILED)
+	if (fd->state == FEED_GAP)
+		return fd->open_gaps != 0; /* else they were just accepted */
+	if (fd->state == FEED_FAILED)
 		return true;
 	for (size_t i = 0; i < fd->sub_count; i++)
 		if (lane_state_get(fd->subs[i].slot->lane) != LANE_HALTED)

@@ -185,9 +185,9 @@ run_first_position(const struct feed *fd, const struct shard *sh, const struct s
 	struct pos at = {.kind = POS_TRIM_HORIZON};
 	bool parent_done = sh->parent == NULL;
 
-	/* One that is known but not listed was finished by the others and is
-	 * gone: a sink that is added begins with what there is. */
-	if (!sh->listed)
+	/* One that another sink has finished and that is not listed is gone: a
+	 * sink that is added begins with what there is. */
+	if (!sh->listed && any_track(sh->user, TRACK_COMPLETE))
 		return (struct pos){.kind = POS_COMPLETE};
 
 	if (fd->conf->start == FEED_LATEST && !fd->successor) {
