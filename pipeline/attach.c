@@ -667,8 +667,10 @@ line_credit(void *ctx, struct reader *rd, size_t bytes)
 	    (!l->catching || (l->parked_at != 0 && now - l->parked_at >= PATIENCE)))
 		line_cut(l);
 	if (granted == 0 || granted < l->track_count) {
-		for (struct track *t = l->tracks; t != NULL; t = t->next)
-			track_unreserve(t);
+		for (struct track *t = l->tracks; t != NULL; t = t->next) {
+			lane_reserve_undo(t->sub->slot->lane, t->reserved);
+			t->reserved = 0;
+		}
 		line_park(l);
 		return false;
 	}

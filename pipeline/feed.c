@@ -354,10 +354,10 @@ note_end(struct feed *fd)
 				all = false;
 		if (!fd->subs[i].subscribed)
 			continue;
-		if (!all)
-			feed_gap(fd, &fd->subs[i], GAP_SHARD_GONE);
-		else if (fd->conf->table != NULL)
-			feed_gap(fd, &fd->subs[i], GAP_STREAM_REPLACED);
+		/* Of one stream alone it cannot be told what came after the
+		 * shards we know. */
+		feed_gap(fd, &fd->subs[i],
+		    all && fd->conf->table != NULL ? GAP_STREAM_REPLACED : GAP_SHARD_GONE);
 	}
 }
 

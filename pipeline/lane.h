@@ -110,6 +110,9 @@ bool lane_reserve(struct lane *ln, size_t bytes);
  * is held, so that it does not flicker at the edge. On false the host hears room() later. */
 bool lane_wants(struct lane *ln);
 void lane_unreserve(struct lane *ln, size_t bytes);
+/* In the same breath as lane_reserve(): nothing has become free, so nobody
+ * hears room(). */
+void lane_reserve_undo(struct lane *ln, size_t bytes);
 /* room() comes soon. */
 void lane_ask_room(struct lane *ln);
 void lane_buried(struct reject *rj);

@@ -106,10 +106,16 @@ lane_reserve(struct lane *ln, size_t bytes)
 }
 
 void
-lane_unreserve(struct lane *ln, size_t bytes)
+lane_reserve_undo(struct lane *ln, size_t bytes)
 {
 	assert(ln->reserved >= (int64_t)bytes);
 	ln->reserved -= (int64_t)bytes;
+}
+
+void
+lane_unreserve(struct lane *ln, size_t bytes)
+{
+	lane_reserve_undo(ln, bytes);
 	lane_gave_back(ln);
 }
 

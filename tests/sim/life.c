@@ -19,6 +19,7 @@
 #include "tests/sim/store_sim.h"
 
 #define LOOK_EVERY 32u /* steps between two looks at the whole */
+#define PACE_STEPS 50000u
 #define LIVES_MAX 150u
 #define STEPS_MAX UINT64_C(3000000)
 
@@ -179,6 +180,21 @@ look(struct run *r, struct life *l)
 	return END_NOT;
 }
 
+/* A daemon that turns its loop without end does nothing wrong and burns a core. */
+static void
+check_pace(struct life *l)
+{
+	int64_t now = world_now(l->w);
+
+	if (++l->pace_steps < PACE_STEPS)
+		return;
+	if (now - l->pace_from < USEC_SEC)
+		oracle_fail(l->w->oracle, T_OTHER, "%u callbacks within %lld us: it spins",
+		    PACE_STEPS, (long long)(now - l->pace_from));
+	l->pace_from = now;
+	l->pace_steps = 0;
+}
+
 /* Until the life's own end, or the drawn one. */
 static enum end
 life_run(struct run *r, struct life *l, uint64_t most_steps)
@@ -193,6 +209,7 @@ life_run(struct run *r, struct life *l, uint64_t most_steps)
 		bool nothing = !loop_sim_step(w->loop, world_now(w) + 600 * USEC_SEC);
 
 		l->steps++;
+		check_pace(l);
 		count(w, T_STEPS);
 		if (nothing || l->steps % LOOK_EVERY == 0) {
 			enum end end = look(r, l);

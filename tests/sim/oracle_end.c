@@ -136,6 +136,15 @@ check_replaced(struct oracle *o)
 		}
 }
 
+static bool
+found_again(const struct oracle *o, size_t i)
+{
+	for (size_t k = i + 1; k < o->gap_count; k++)
+		if (o->gaps[k].shard == o->gaps[i].shard && o->gaps[k].sink == o->gaps[i].sink)
+			return true;
+	return false;
+}
+
 /* Records behind a gap were delivered, and saved: then the gap says where they
  * begin. */
 static void
@@ -146,10 +155,11 @@ check_gap_ends(struct oracle *o)
 	for (size_t i = 0; i < o->gap_count; i++) {
 		const struct gap_seen *g = &o->gaps[i];
 
-		if (g->reason != GAP_TRIMMED || seq_is_set(&g->row.first_available))
+		if (g->reason != GAP_TRIMMED || seq_is_set(&g->row.first_available) ||
+		    found_again(o, i))
 			continue;
-		for (unsigned k = history_horizon(h, g->shard, g->found_at); k < g->shard->count;
-		     k++) {
+		for (unsigned k = history_horizon(h, g->shard, g->found_at);
+		     k < place_of(o, g->sink, g->shard)->after; k++) {
 			const struct mark *m = mark_of(o, g->sink, history_at(h, g->shard, k));
 
 			if (m->acked && m->acked_at > g->found_at && k >= g->after)

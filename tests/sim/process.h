@@ -14,6 +14,8 @@ struct life {
 	struct api_limits limits;
 	size_t live_before;
 	uint64_t steps;
+	int64_t pace_from; /* see check_pace() in life.c */
+	unsigned pace_steps;
 	bool ended;
 	enum pipeline_end how;
 	struct err why;

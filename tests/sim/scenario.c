@@ -126,8 +126,8 @@ static void
 draw_table(struct scenario *sc, struct table_scenario *t, struct rng *r)
 {
 	t->roots = (unsigned)log_between(r, 1, 5);
-	t->keys = (unsigned)log_between(r, 2, 24);
-	t->writes = (unsigned)log_between(r, 20, 400);
+	t->keys = (unsigned)log_between(r, 2, 64);
+	t->writes = (unsigned)log_between(r, 50, 2000);
 	t->max_shards = (unsigned)between(r, 4, 30);
 	t->shard_life_us = sc->length_us / between(r, 1, 12);
 	t->split = (unsigned)rng_below(r, 101);
@@ -152,7 +152,9 @@ draw_crashes(struct scenario *sc, struct rng *r)
 	if (rng_below(r, 4) == 0)
 		sc->crash_count = 0;
 	for (unsigned i = 0; i < sc->crash_count; i++) {
-		sc->crash[i].steps = (uint64_t)log_between(r, 1, 4000);
+		sc->crash[i].steps = (uint64_t)log_between(r, 1, 100);
+		if (rng_below(r, 3) != 0)
+			sc->crash[i].steps = (uint64_t)between(r, 1, 5000);
 		sc->crash[i].drain = rng_below(r, 4) == 0;
 		sc->crash[i].pause_us = between(r, 0, 5 * USEC_SEC);
 		if (rng_below(r, 4) == 0)

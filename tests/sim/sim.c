@@ -25,7 +25,7 @@
 #include "tests/sim/selftest.h"
 
 #define JOBS_MAX 64u
-#define FAILURES_MAX 1000u
+#define FAILURES_MAX 200u
 
 struct job {
 	pid_t pid;
