@@ -751,7 +751,8 @@ feed_resume(struct feed *fd)
 		keeper_mark(fd->pl->keeper, &fd->keep, true);
 		return;
 	}
-	if (fd->not_found >= GONE_ANSWERS) {
+	/* Once noted it is over, whatever calls have said since. */
+	if (fd->not_found >= GONE_ANSWERS || end_noted(fd)) {
 		stream_is_gone(fd);
 		return;
 	}

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "tests/sim/oracle.h"
 #include "tests/sim/process.h"
@@ -86,6 +87,7 @@ idle(unsigned shards, unsigned minutes)
 	long before;
 	int rc;
 
+	log_set(LOG_ERROR, LOG_LOGFMT);
 	idle_scenario(&w->sc, shards);
 	w->calm = true;
 	world_open(w, TRACE_HASH);

@@ -292,21 +292,46 @@ oracle_listed(
 	}
 }
 
+/* May a sink still begin in the shard as `start` says, or go on behind a gap?
+ * Anything else at the horizon, or at the newest record, would step over data
+ * without a word. */
+static bool
+may_begin(struct oracle *o, unsigned sink, struct h_shard *sh, enum iterator_type type)
+{
+	const struct beginning *b = begun_of(o, sink, sh->stream);
+	struct place *p = place_of(o, sink, sh);
+	bool first = b->listed_at != 0 && sh->listed_from <= b->listed_at;
+
+	if (type == ITER_LATEST) {
+		if (!first || !b->fresh || p->latest_at != 0)
+			return false;
+		p->latest_at = world_now(o->w);
+		return true;
+	}
+	if (first && p->saved == 0 && !p->touched) {
+		p->horizon_at = world_now(o->w);
+		return true;
+	}
+	for (size_t i = 0; i < o->gap_count; i++)
+		if (o->gaps[i].sink == sink && o->gaps[i].shard == sh)
+			return true;
+	return false;
+}
+
 void
 oracle_iterator(struct oracle *o, struct h_shard *sh, enum iterator_type type)
 {
-	for (unsigned s = 0; s < o->w->sc.sinks; s++) {
-		const struct beginning *b = begun_of(o, s, sh->stream);
-		struct place *p = place_of(o, s, sh);
+	const struct table_scenario *ts = &o->w->sc.table[sh->stream->table->number];
+	bool may = false;
 
-		/* Only what the very first listing showed may be begun like that. */
-		if (b->listed_at == 0 || sh->listed_from > b->listed_at)
-			continue;
-		if (type == ITER_LATEST && b->fresh && p->latest_at == 0)
-			p->latest_at = world_now(o->w);
-		if (type == ITER_TRIM_HORIZON && p->saved == 0 && !p->touched)
-			p->horizon_at = world_now(o->w);
-	}
+	if (type == ITER_AT || type == ITER_AFTER)
+		return;
+	for (unsigned s = 0; s < o->w->sc.sinks; s++)
+		if (feeds(o, sh->stream->table, s) && may_begin(o, s, sh, type))
+			may = true;
+	if (!may && !(type == ITER_TRIM_HORIZON && ts->refuses_at))
+		oracle_fail(o, T_LOST, "%s is begun at %s, where nobody may", sh->id,
+		    type == ITER_LATEST ? "LATEST" : "TRIM_HORIZON");
 }
 
 void

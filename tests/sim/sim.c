@@ -1,7 +1,8 @@
 /* tests/sim/sim.c - the simulator's command line.
  *
  *   sim --seeds A..B [--jobs N] [-v]   runs seeds; 1 if any failed. -v: hash, and a trace of
- *                                      what failed; -vv: trace of everything
+ *                                      what failed; -vv: trace of everything.
+ *                                      --stop: no more after the first failure
  *   sim --idle N [--minutes M]         N idle shards: calls and memory
  *   sim --self-test                    the simulator's own parts
  *
@@ -41,7 +42,7 @@ struct options {
 	unsigned minutes;
 	unsigned idle;
 	enum trace_level level;
-	bool self_test, seeds;
+	bool self_test, seeds, stop_at_first;
 };
 
 static struct job *
@@ -73,10 +74,20 @@ run_verbose(struct job *j, uint64_t seed, enum trace_level level)
 		j->totals.n[T_OTHER]++;
 }
 
-static void
-work(struct job *j, const struct options *op)
+static bool
+enough(const struct job *jobs, const struct options *op)
 {
-	for (; j->at <= op->last && j->failures < FAILURES_MAX; j->at += op->jobs) {
+	uint64_t failures = 0;
+
+	for (unsigned i = 0; i < op->jobs; i++)
+		failures += jobs[i].failures;
+	return failures >= (op->stop_at_first ? 1 : FAILURES_MAX);
+}
+
+static void
+work(struct job *jobs, struct job *j, const struct options *op)
+{
+	for (; j->at <= op->last && !enough(jobs, op); j->at += op->jobs) {
 		uint64_t before = j->totals.n[T_LOST] + j->totals.n[T_REORDERED] +
 		    j->totals.n[T_EARLY] + j->totals.n[T_OTHER];
 
@@ -93,7 +104,7 @@ work(struct job *j, const struct options *op)
 }
 
 static void
-start(struct job *j, const struct options *op)
+start(struct job *jobs, struct job *j, const struct options *op)
 {
 	pid_t pid;
 
@@ -107,7 +118,7 @@ start(struct job *j, const struct options *op)
 		j->pid = pid;
 		return;
 	}
-	work(j, op);
+	work(jobs, j, op);
 	exit(0);
 }
 
@@ -138,7 +149,7 @@ supervise(struct job *jobs, const struct options *op)
 			j->totals.n[T_OTHER]++;
 			j->failures++;
 			j->at += op->jobs;
-			start(j, op);
+			start(jobs, j, op);
 			break;
 		}
 	}
@@ -185,12 +196,12 @@ run_seeds(const struct options *op)
 	for (unsigned i = 0; i < op->jobs; i++) {
 		jobs[i].at = op->first + i;
 		if (op->jobs > 1)
-			start(&jobs[i], op);
+			start(jobs, &jobs[i], op);
 	}
 	if (op->jobs > 1)
 		supervise(jobs, op);
 	else
-		work(&jobs[0], op);
+		work(jobs, &jobs[0], op);
 	(void)clock_gettime(CLOCK_MONOTONIC, &b);
 	for (unsigned i = 0; i < op->jobs; i++)
 		for (unsigned k = 0; k < T_COUNT; k++)
@@ -203,7 +214,8 @@ static int
 usage(void)
 {
 	(void)fprintf(stderr,
-	    "usage: sim --seeds A..B [--jobs N] [-v | -vv]\n       sim --idle SHARDS [--minutes "
+	    "usage: sim --seeds A..B [--jobs N] [--stop] [-v | -vv]\n       sim --idle SHARDS "
+	    "[--minutes "
 	    "M]\n"
 	    "       sim --self-test\n");
 	return 64;
@@ -228,6 +240,10 @@ parse(int argc, char **argv, struct options *op)
 
 		if (strcmp(argv[i], "-v") == 0 || strcmp(argv[i], "-vv") == 0) {
 			op->level = argv[i][2] == 'v' ? TRACE_ALL : TRACE_RING;
+			continue;
+		}
+		if (strcmp(argv[i], "--stop") == 0) {
+			op->stop_at_first = true;
 			continue;
 		}
 		if (strcmp(argv[i], "--self-test") == 0) {
