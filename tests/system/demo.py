@@ -31,7 +31,7 @@ class Emulator:
     """The stand-in when there is no Java: the tests' own DynamoDB Streams server."""
 
     def __init__(self):
-        self.child = subprocess.Popen([EMULATOR, "--port", "0", "--stdin-guard"],
+        self.child = subprocess.Popen([EMULATOR, "--port", "0", "--stdin-guard", "--no-table"],
                                       stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.port = int(self.child.stdout.readline().split()[1])
         self.endpoint = "http://127.0.0.1:%d" % self.port
