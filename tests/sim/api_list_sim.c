@@ -182,6 +182,8 @@ complete_session(struct api *a)
 
 		wa->missed = wa->omitted_in == a->session;
 		wa->listed = wa->listed || wa->shown_in == a->session;
+		if (wa->shown_in == a->session)
+			oracle_seen(a->w->oracle, a->order[i]);
 	}
 }
 
@@ -192,7 +194,7 @@ answer(struct api_call *c, struct api_result *rs, struct h_stream *st)
 	enum filter filter = draw_filter(c);
 	struct api_stream s = {.shard_count = 0};
 	struct api_shard *v = mem_array(a->w->sc.list_page + 2, sizeof *v);
-	bool more = false, whole;
+	bool more = false;
 
 	if (filter > FILTER_WORKS)
 		count(a->w, T_FILTER_ODD);
@@ -212,10 +214,12 @@ answer(struct api_call *c, struct api_result *rs, struct h_stream *st)
 	    "api: DescribeStream after=%s children=%s -> %s, %zu%s", c->shard, c->parent,
 	    api_code_name(rs->code), s.shard_count, s.last_shard[0] != '\0' ? ", more" : "");
 	if (rs->code == API_OK) {
-		whole = filter == FILTER_NONE && s.last_shard[0] == '\0';
-		if (whole)
+		if (filter == FILTER_NONE && s.last_shard[0] == '\0') {
 			complete_session(a);
-		oracle_listed(a->w->oracle, st, v, s.shard_count, whole);
+			oracle_listed(a->w->oracle, st);
+		}
+		for (size_t i = 0; filter == FILTER_WORKS && i < s.shard_count; i++)
+			oracle_seen(a->w->oracle, history_shard(a->w->hist, v[i].id));
 	}
 	c->fn.describe(c->arg, rs, rs->code == API_OK ? &s : NULL);
 	free(v);

@@ -364,6 +364,24 @@ count_history(struct world *w)
 	w->totals.n[T_VIRTUAL_S] = (uint64_t)((world_now(w) - w->start) / USEC_SEC);
 }
 
+/* The history in short, for whoever reads a trace. */
+static void
+trace_history(struct world *w)
+{
+	for (unsigned i = 0; i < w->hist->shards && w->trace.ring != NULL; i++) {
+		const struct h_shard *sh = &w->hist->shard[i];
+
+		trace_line(&w->trace,
+		    "history: %s of %s, parent %.8s, %u records, born %.3f, listed %.3f, closed "
+		    "%.3f, "
+		    "gone %.3f",
+		    sh->id, sh->stream->label, sh->parent != NULL ? sh->parent->id + 29 : "none",
+		    sh->count, (double)sh->born / 1e6, (double)sh->listed_from / 1e6,
+		    sh->closed < SIM_FOREVER ? (double)sh->closed / 1e6 : 0,
+		    sh->gone_at < SIM_FOREVER ? (double)sh->gone_at / 1e6 : 0);
+	}
+}
+
 static void
 run_open(struct run *r, uint64_t seed, enum trace_level level)
 {
@@ -399,6 +417,7 @@ life_seed(uint64_t seed, enum trace_level level, struct totals *totals, uint64_t
 	run_open(r, seed, level);
 	log_set(level != TRACE_HASH ? LOG_DEBUG : LOG_ERROR, LOG_LOGFMT);
 	log_set_sink(trace_log, w);
+	trace_history(w);
 	while (!r->done && !w->oracle->failed) {
 		one_life(r);
 		if (w->life > LIVES_MAX)

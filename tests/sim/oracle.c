@@ -41,6 +41,7 @@ oracle_new(struct world *w)
 	o->key_hash = mem_array(h->keys, sizeof *o->key_hash);
 	o->ended = mem_array(h->streams, sizeof *o->ended);
 	o->seen = mem_array(h->shards, sizeof *o->seen);
+	o->kept = mem_array(h->shards, sizeof *o->kept);
 	o->trims = mem_array(h->shards, sizeof *o->trims);
 	for (size_t i = 0; i < sinks * h->keys; i++)
 		o->key_last[i] = -1;
@@ -64,6 +65,7 @@ oracle_close(struct oracle *o)
 	free(o->key_hash);
 	free(o->ended);
 	free(o->seen);
+	free(o->kept);
 	free(o->trims);
 	free(o->gaps);
 	free(o);
@@ -89,6 +91,7 @@ oracle_life(struct oracle *o)
 {
 	const struct history *h = o->w->hist;
 
+	memcpy(o->seen, o->kept, h->shards * sizeof *o->seen);
 	memset(o->trims, 0, h->shards * sizeof *o->trims);
 	memset(o->key_flying, 0, (size_t)o->w->sc.sinks * h->keys * sizeof *o->key_flying);
 	for (size_t i = 0; i < (size_t)o->w->sc.sinks * h->events; i++)
@@ -279,12 +282,15 @@ oracle_report(struct oracle *o, unsigned sink, struct h_event *ev, enum sink_ver
 }
 
 void
-oracle_listed(
-    struct oracle *o, struct h_stream *st, const struct api_shard *v, size_t n, bool complete)
+oracle_seen(struct oracle *o, const struct h_shard *sh)
 {
-	for (size_t i = 0; i < n; i++)
-		o->seen[history_shard(o->w->hist, v[i].id)->number] = true;
-	for (unsigned s = 0; complete && s < o->w->sc.sinks; s++) {
+	o->seen[sh->number] = true;
+}
+
+void
+oracle_listed(struct oracle *o, struct h_stream *st)
+{
+	for (unsigned s = 0; s < o->w->sc.sinks; s++) {
 		struct beginning *b = begun_of(o, s, st);
 
 		if (b->fresh && b->listed_at == 0)

@@ -73,7 +73,8 @@ struct oracle {
 	unsigned *key_flying;	 /* [sink][key] */
 	uint64_t *key_hash;	 /* [key]; 0: not seen */
 	bool *ended;		 /* [stream] its row says so */
-	bool *seen;		 /* [shard] a listing showed it */
+	bool *seen;		 /* [shard] a listing of this life showed it, or a row was kept */
+	bool *kept;		 /* [shard] its row was durable, ever */
 	unsigned *trims;	 /* [shard] TrimmedDataAccess answers in this life */
 	struct gap_seen *gaps;
 	size_t gap_count, gap_cap;
@@ -91,8 +92,8 @@ void oracle_submit(struct oracle *o, unsigned sink, struct h_event *ev, uint64_t
 void oracle_durable(struct oracle *o, unsigned sink, struct h_event *ev);
 void oracle_report(struct oracle *o, unsigned sink, struct h_event *ev, enum sink_verdict v);
 /* oracle.c: the service */
-void oracle_listed(
-    struct oracle *o, struct h_stream *st, const struct api_shard *v, size_t n, bool complete);
+void oracle_seen(struct oracle *o, const struct h_shard *sh);
+void oracle_listed(struct oracle *o, struct h_stream *st); /* a complete listing */
 void oracle_iterator(struct oracle *o, struct h_shard *sh, enum iterator_type type);
 void oracle_read(struct oracle *o, struct h_shard *sh);
 

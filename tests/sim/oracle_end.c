@@ -81,8 +81,9 @@ oracle_excused(const struct oracle *o, unsigned sink, const struct h_event *ev)
 	return false;
 }
 
-/* Nothing ever told the daemon that this shard was there: no listing showed
- * it, nor anything that descends from it. */
+/* Nothing that survived told the daemon that this shard was there: no complete
+ * listing of this life, no row of an earlier one, nor anything that descends
+ * from it. */
 static bool
 unseen(const struct oracle *o, const struct h_shard *sh)
 {

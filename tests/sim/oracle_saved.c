@@ -316,6 +316,7 @@ static void
 saved_late(struct oracle *o, const struct txn_op *op)
 {
 	struct h_stream *st;
+	struct h_shard *sh;
 	int sink;
 
 	switch (op->kind) {
@@ -332,7 +333,9 @@ saved_late(struct oracle *o, const struct txn_op *op)
 			begun_of(o, (unsigned)sink, st)->subscribed = true;
 		break;
 	case TXN_SHARD:
-		(void)shard_named(o, op->u.shard.arn, op->u.shard.shard);
+		sh = shard_named(o, op->u.shard.arn, op->u.shard.shard);
+		if (sh != NULL)
+			o->kept[sh->number] = o->seen[sh->number] = true;
 		break;
 	case TXN_DELETE_POSITION:
 		oracle_fail(o, T_OTHER, "the pipeline deleted a position");
