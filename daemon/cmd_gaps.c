@@ -85,38 +85,9 @@ print_text(const struct rows *r)
 }
 
 static int
-load(const char *path, struct rows *r, struct err *e)
-{
-	struct store *store;
-	int code;
-
-	if (store_sqlite_open(&store, NULL, path, STORE_READ, e) != 0)
-		return -1;
-	code = rows_load(r, store, e);
-	store_close(store);
-	return code;
-}
-
-static int
 run_list(const struct args *a)
 {
-	struct config *c;
-	struct rows r;
-	struct err e;
-	int code;
-
-	if (config_load(&c, args_get(a, "config"), &e) != 0)
-		return command_fail(&e);
-	code = load(c->store_path, &r, &e);
-	config_close(c);
-	if (code != 0)
-		return command_fail(&e);
-	if (args_get(a, "json") != NULL)
-		print_json(&r);
-	else
-		print_text(&r);
-	rows_close(&r);
-	return EXIT_DONE;
+	return rows_list(a, print_json, print_text);
 }
 
 static void

@@ -6,6 +6,8 @@
 #include <time.h>
 
 #include "base/mem.h"
+#include "checkpoint/store_sqlite.h"
+#include "daemon/config.h"
 
 const char *
 pos_word(enum pos_kind k)
@@ -232,4 +234,40 @@ rows_position(const struct rows *r, const char *arn, const char *shard, const ch
 			return p;
 	}
 	return NULL;
+}
+
+static int
+load(const char *path, struct rows *r, struct err *e)
+{
+	struct store *store;
+	int code;
+
+	if (store_sqlite_open(&store, NULL, path, STORE_READ, e) != 0)
+		return -1;
+	code = rows_load(r, store, e);
+	store_close(store);
+	return code;
+}
+
+int
+rows_list(
+    const struct args *a, void (*json)(const struct rows *r), void (*text)(const struct rows *r))
+{
+	struct config *c;
+	struct rows r;
+	struct err e;
+	int code;
+
+	if (config_load(&c, args_get(a, "config"), &e) != 0)
+		return command_fail(&e);
+	code = load(c->store_path, &r, &e);
+	config_close(c);
+	if (code != 0)
+		return command_fail(&e);
+	if (args_get(a, "json") != NULL)
+		json(&r);
+	else
+		text(&r);
+	rows_close(&r);
+	return EXIT_DONE;
 }

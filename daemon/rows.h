@@ -8,6 +8,7 @@
 #define DAEMON_ROWS_H
 
 #include "checkpoint/store.h"
+#include "daemon/command.h"
 
 struct rows_of_stream {
 	char *arn, *stream;
@@ -41,6 +42,10 @@ struct rows {
 
 int rows_load(struct rows *r, struct store *s, struct err *e) MUST_CHECK;
 void rows_close(struct rows *r);
+/* A `list` command: the store of --config, read only, by json() with --json, else by
+ * text(). Returns the exit code; what failed was said. */
+int rows_list(
+    const struct args *a, void (*json)(const struct rows *r), void (*text)(const struct rows *r));
 /* Our name for the stream; its ARN if the store knows none. */
 const char *rows_stream(const struct rows *r, const char *arn);
 bool rows_subscribed(const struct rows *r, const char *arn, const char *sink);
