@@ -1,11 +1,11 @@
-/* pipeline/feed.c - one stream of a table after the other.
+/* pipeline/feed.c - a stream being read: opened, listed, subscribed to, stopped.
  *
  *   RESOLVING -> LISTING -> SUBSCRIBING -> RUNNING -> DRAINED -> (next stream) LISTING
  *                                  any of them -> GAP -> (accepted) where it was
  *
  * A stream we have rows for is opened without asking which is the table's
  * newest, so that one that was replaced while we were away is read to its end
- * first. Runs (shards) are made here; who reads them is attach.c's.
+ * first. What comes after a stream is follow.c's, a shard run.c's, who reads it attach.c's.
  */
 #include "pipeline/pipeline_priv.h"
 
@@ -15,11 +15,6 @@
 #include "base/log.h"
 #include "base/mem.h"
 
-/* DescribeStream must say so often in a row that there is no stream. */
-#define GONE_ANSWERS 3
-/* Complete listings that show no child of a disabled stream's finished shards,
- * before it counts as read to its end. */
-#define END_LISTINGS 2
 /* Date is to the second, and the answer was under way. */
 #define SKEW_SEEN (2 * USEC_SEC)
 /* So long after its beginning a sink may still ask for LATEST. */
@@ -127,8 +122,8 @@ late(const struct feed *fd, int64_t now)
 	return false;
 }
 
-static void
-enter_running(struct feed *fd)
+void
+feed_enter_running(struct feed *fd)
 {
 	int64_t now = service_time(fd);
 
@@ -152,7 +147,7 @@ subscriber_durable(struct keep_item *it)
 	struct feed *fd = sub->feed;
 
 	if (--fd->rows_pending == 0 && fd->state == FEED_SUBSCRIBING)
-		enter_running(fd);
+		feed_enter_running(fd);
 }
 
 static void
@@ -200,7 +195,7 @@ subscribe(struct feed *fd)
 		if (sh->user != NULL)
 			run_changed(sh->user, "subscribed");
 	if (fd->rows_pending == 0)
-		enter_running(fd);
+		feed_enter_running(fd);
 }
 
 /* ---- what lineage says ---- */
@@ -281,7 +276,7 @@ on_listed(void *ctx, bool first, const struct api_stream *info)
 	/* It was said to be gone, and is there. */
 	if (fd->state == FEED_DRAINED && !fd->row_ended && fd->next_arn == NULL &&
 	    !lineage_disabled(fd->lineage))
-		enter_running(fd);
+		feed_enter_running(fd);
 	if (fd->state != FEED_RUNNING)
 		return;
 	for (struct shard *sh = lineage_first(fd->lineage); sh != NULL; sh = sh->next) {
@@ -318,8 +313,8 @@ on_unlisted(void *ctx, struct shard *sh)
 	run_forget_if_over(rn);
 }
 
-static void
-note_trouble(struct feed *fd, const struct api_result *rs)
+void
+feed_note_trouble(struct feed *fd, const struct api_result *rs)
 {
 	struct pipeline *pl = fd->pl;
 	bool listed = fd->lineage != NULL && lineage_listed_once(fd->lineage);
@@ -331,8 +326,8 @@ note_trouble(struct feed *fd, const struct api_result *rs)
 		pl->host.trouble(pl->host.ctx, fd->name, listed, &rs->err);
 }
 
-static bool
-end_noted(const struct feed *fd)
+bool
+feed_end_noted(const struct feed *fd)
 {
 	for (const struct gap_item *gi = fd->gaps; gi != NULL; gi = gi->next)
 		if (gi->gap.shard[0] == '\0')
@@ -369,10 +364,10 @@ close_lines(struct feed *fd)
 			run_close_lines(sh->user);
 }
 
-static void
-stream_is_gone(struct feed *fd)
+void
+feed_stream_is_gone(struct feed *fd)
 {
-	if (!end_noted(fd))
+	if (!feed_end_noted(fd))
 		note_end(fd);
 	if (fd->open_gaps != 0)
 		return;
@@ -386,7 +381,7 @@ on_trouble(void *ctx, const struct api_result *rs)
 {
 	struct feed *fd = ctx;
 
-	note_trouble(fd, rs);
+	feed_note_trouble(fd, rs);
 	if (rs->code != API_NOT_FOUND) {
 		fd->not_found = 0;
 		return;
@@ -400,7 +395,7 @@ on_trouble(void *ctx, const struct api_result *rs)
 	}
 	if (++fd->not_found >= GONE_ANSWERS &&
 	    (fd->state == FEED_RUNNING || fd->state == FEED_LISTING))
-		stream_is_gone(fd);
+		feed_stream_is_gone(fd);
 }
 
 /* ---- opening a stream ---- */
@@ -486,8 +481,8 @@ label_of(const char *arn)
 	return slash != NULL ? slash + 1 : arn;
 }
 
-static void
-open_stream(struct feed *fd, const char *arn)
+void
+feed_open_stream(struct feed *fd, const char *arn)
 {
 	char *own = mem_strdup(arn); /* arn may be fd->arn */
 	struct lineage_host host = {
@@ -528,8 +523,8 @@ open_stream(struct feed *fd, const char *arn)
 	lineage_start(fd->lineage);
 }
 
-static void
-close_stream(struct feed *fd)
+void
+feed_close_stream(struct feed *fd)
 {
 	struct shard *sh;
 
@@ -549,220 +544,6 @@ close_stream(struct feed *fd)
 		free(fd->schema.names[i]);
 		fd->schema.names[i] = NULL;
 	}
-}
-
-/* ---- the end of a stream, and the next ---- */
-
-static bool
-all_complete(const struct feed *fd)
-{
-	for (struct shard *sh = lineage_first(fd->lineage); sh != NULL; sh = sh->next)
-		if (sh->state != SHARD_COMPLETE)
-			return false;
-	return true;
-}
-
-/* Disabled, and everything that is listed was read. Listings are late, so that
- * must hold for a while before it is the end. */
-void
-feed_check_end(struct feed *fd)
-{
-	int64_t now = loop_now(fd->pl->loop);
-
-	if (fd->state != FEED_RUNNING || !lineage_listed_once(fd->lineage) ||
-	    !lineage_disabled(fd->lineage) || !all_complete(fd)) {
-		fd->complete_since = 0;
-		return;
-	}
-	if (fd->complete_since == 0) {
-		fd->complete_since = now;
-		fd->listings_since = 0;
-	}
-	if (now - fd->complete_since < fd->conf->settle_us) {
-		loop_timer_arm(fd->timer, fd->complete_since + fd->conf->settle_us - now);
-		return;
-	}
-	/* Not by the clock alone: a child may be missing from one listing, and
-	 * listings may have failed all the while. */
-	if (fd->listings_since < END_LISTINGS) {
-		lineage_refresh(fd->lineage);
-		return;
-	}
-	log_info(
-	    "feed", fd->name, "the stream is disabled and read to its end label=%s", fd->label);
-	feed_set_state(fd, FEED_DRAINED, "disabled and fully read");
-	loop_timer_arm(fd->timer, 0);
-}
-
-/* The next transaction says that the old stream is over; the new one is opened
- * when that is durable. */
-static void
-row_durable(struct keep_item *it)
-{
-	struct feed *fd = CONTAINER_OF(it, struct feed, keep);
-	char *next = fd->next_arn;
-
-	if (!fd->row_ended || fd->keep.state != KEEP_CLEAN || next == NULL || fd->open_gaps != 0)
-		return;
-	fd->next_arn = NULL;
-	close_stream(fd);
-	fd->successor = true;
-	open_stream(fd, next);
-	free(next);
-}
-
-/* Is nothing of the old stream held by a lane any more? */
-static bool
-delivered(const struct feed *fd)
-{
-	for (struct shard *sh = lineage_first(fd->lineage); sh != NULL; sh = sh->next) {
-		const struct run *rn = sh->user;
-
-		for (size_t i = 0; rn != NULL && i < fd->sub_count; i++)
-			if (!frontier_empty(&rn->tracks[i].window.frontier))
-				return false;
-	}
-	return true;
-}
-
-static void
-follow(struct feed *fd, const char *next)
-{
-	free(fd->next_arn);
-	fd->next_arn = mem_strdup(next);
-	/* What was written between the two streams is in neither. */
-	if (!end_noted(fd))
-		for (size_t i = 0; i < fd->sub_count; i++)
-			feed_gap(fd, &fd->subs[i], GAP_STREAM_REPLACED);
-	if (fd->open_gaps != 0)
-		return;
-	fd->row_ended = true;
-	keeper_mark(fd->pl->keeper, &fd->keep, true);
-}
-
-static void
-resolved(struct feed *fd, const struct api_table *tb)
-{
-	struct err e;
-
-	fd->trouble[0] = '\0';
-	backoff_reset(&fd->backoff);
-	if (tb->latest_stream[0] != '\0') {
-		open_stream(fd, tb->latest_stream);
-		return;
-	}
-	(void)err_set(&e, ERR_NOT_FOUND,
-	    "stream %s: table %.200s has no stream; enable one: aws dynamodb update-table "
-	    "--table-name %.200s --stream-specification "
-	    "StreamEnabled=true,StreamViewType=NEW_AND_OLD_IMAGES",
-	    fd->name, tb->table, tb->table);
-	feed_set_state(fd, FEED_FAILED, "no stream");
-	pipeline_fail(fd->pl, PIPELINE_CONFIG, &e);
-}
-
-static void
-on_table(void *arg, const struct api_result *rs, const struct api_table *tb)
-{
-	struct feed *fd = arg;
-
-	fd->call = NULL;
-	if (rs->code == API_OK) {
-		resolved(fd, tb);
-		return;
-	}
-	note_trouble(fd, rs);
-	if (rs->code == API_NOT_FOUND || rs->code == API_VALIDATION) {
-		feed_set_state(fd, FEED_FAILED, "no such table");
-		pipeline_fail(fd->pl, PIPELINE_CONFIG, &rs->err);
-		return;
-	}
-	loop_timer_arm(fd->timer, backoff_next(&fd->backoff, fd->pl->loop));
-}
-
-/* The oldest stream that is younger than that label: a stream may have been
- * replaced more than once while we were away or behind, and the ones between
- * hold a day of data too. Labels are creation times. */
-static const struct api_stream_ref *
-next_stream(const struct api_stream_ref *v, size_t n, const char *label)
-{
-	const struct api_stream_ref *next = NULL;
-
-	for (size_t i = 0; i < n; i++)
-		if (strcmp(v[i].label, label) > 0 &&
-		    (next == NULL || strcmp(v[i].label, next->label) < 0))
-			next = &v[i];
-	return next;
-}
-
-static void
-on_streams(void *arg, const struct api_result *rs, const struct api_stream_ref *v, size_t n)
-{
-	struct feed *fd = arg;
-	const struct api_stream_ref *next;
-
-	fd->call = NULL;
-	if (fd->state == FEED_RUNNING)
-		return; /* it was said to be gone, and is there */
-	if (rs->code != API_OK) {
-		note_trouble(fd, rs);
-		loop_timer_arm(fd->timer, backoff_next(&fd->backoff, fd->pl->loop));
-		return;
-	}
-	fd->trouble[0] = '\0';
-	backoff_reset(&fd->backoff);
-	next = next_stream(v, n, fd->arn != NULL ? fd->label : fd->after);
-	if (next == NULL)
-		loop_timer_arm(fd->timer, 60 * USEC_SEC);
-	else if (fd->arn == NULL)
-		open_stream(fd, next->arn);
-	else if (!delivered(fd))
-		loop_timer_arm(fd->timer, USEC_SEC);
-	else
-		follow(fd, next->arn);
-}
-
-/* The feed's timer. */
-static void
-resolve(void *arg)
-{
-	struct feed *fd = arg;
-
-	if (fd->state == FEED_RUNNING)
-		feed_check_end(fd);
-	if (fd->call != NULL || fd->conf->table == NULL ||
-	    (fd->state != FEED_RESOLVING && fd->state != FEED_DRAINED))
-		return;
-	if (fd->arn != NULL || fd->after != NULL)
-		fd->call = api_list_streams(fd->api, fd->conf->table, on_streams, fd);
-	else
-		fd->call = api_describe_table(fd->api, fd->conf->table, on_table, fd);
-}
-
-void
-feed_resume(struct feed *fd)
-{
-	if (fd->lineage == NULL) {
-		open_stream(fd, fd->arn);
-		return;
-	}
-	if (fd->next_arn != NULL) {
-		feed_set_state(fd, FEED_DRAINED, "the gap between two streams is accepted");
-		fd->row_ended = true;
-		keeper_mark(fd->pl->keeper, &fd->keep, true);
-		return;
-	}
-	/* Once noted it is over, whatever calls have said since. */
-	if (fd->not_found >= GONE_ANSWERS || end_noted(fd)) {
-		stream_is_gone(fd);
-		return;
-	}
-	for (size_t i = 0; i < fd->sub_count; i++)
-		if (!fd->subs[i].subscribed || !lineage_listed_once(fd->lineage)) {
-			feed_set_state(fd, FEED_LISTING, "gaps are accepted");
-			lineage_refresh(fd->lineage);
-			return;
-		}
-	enter_running(fd);
 }
 
 /* ---- from outside ---- */
@@ -806,7 +587,7 @@ feed_start(struct feed *fd)
 		feed_set_state(fd, FEED_GAP, "open gaps in the store");
 		return;
 	}
-	open_stream(fd, fd->arn);
+	feed_open_stream(fd, fd->arn);
 }
 
 void
@@ -877,11 +658,11 @@ feed_new(struct pipeline *pl, const char *name, struct api *api, const struct fe
 		fd->subs[i].keep.durable = subscriber_durable;
 	}
 	fd->keep.write = row_write;
-	fd->keep.durable = row_durable;
+	fd->keep.durable = feed_row_durable;
 	fd->old_keep.write = old_write;
 	/* 500 ms to 30 s: a table that cannot be described yet is no hurry. */
 	fd->backoff = (struct backoff){.base_us = 500 * USEC_MS, .cap_us = 30 * USEC_SEC};
-	fd->timer = loop_timer_new(pl->loop, resolve, fd);
+	fd->timer = loop_timer_new(pl->loop, feed_resolve, fd);
 	fd->halt_timer = loop_timer_new(pl->loop, on_halt, fd);
 	return fd;
 }
@@ -891,7 +672,7 @@ feed_close(struct feed *fd)
 {
 	if (fd->call != NULL)
 		api_cancel(fd->call);
-	close_stream(fd);
+	feed_close_stream(fd);
 	feed_gaps_close(fd);
 	keeper_forget(fd->pl->keeper, &fd->old_keep);
 	loop_timer_close(fd->timer);

@@ -189,6 +189,9 @@ struct pipeline {
 	uint64_t dead_letters;
 };
 
+/* DescribeStream must say so often in a row that there is no stream. */
+#define GONE_ANSWERS 3
+
 /* feed.c */
 struct feed *feed_new(struct pipeline *pl, const char *name, struct api *api,
     const struct feed_conf *conf, struct slot *const *slots, size_t count);
@@ -197,9 +200,19 @@ void feed_stop(struct feed *fd);  /* drain: no reads any more */
 void feed_close(struct feed *fd); /* lanes' sinks are closed, lanes are not */
 void feed_set_state(struct feed *fd, enum feed_state to, const char *why);
 const char *feed_state_name(enum feed_state s);
-void feed_resume(struct feed *fd); /* after its last open gap was settled */
 bool feed_idle(const struct feed *fd);
+void feed_enter_running(struct feed *fd); /* positions are durable, or gaps settled */
+void feed_open_stream(struct feed *fd, const char *arn);
+void feed_close_stream(struct feed *fd);
+void feed_note_trouble(struct feed *fd, const struct api_result *rs);
+void feed_stream_is_gone(struct feed *fd);
+bool feed_end_noted(const struct feed *fd); /* a gap of the whole stream is in the ledger */
+
+/* follow.c: one stream of a table after the other */
 void feed_check_end(struct feed *fd); /* disabled and everything complete? */
+void feed_row_durable(struct keep_item *it);
+void feed_resolve(void *fd);	   /* the feed's timer */
+void feed_resume(struct feed *fd); /* after its last open gap was settled */
 
 /* run.c: one shard of a feed */
 struct run *run_new(struct feed *fd, struct shard *sh);
@@ -212,11 +225,13 @@ void run_wake_waiting(struct run *rn);
 struct pos
 run_first_position(const struct feed *fd, const struct shard *sh, const struct subscriber *sub);
 
-/* attach.c: who rides which line */
-void run_assign(struct run *rn);
-void run_close_lines(struct run *rn);
-/* Its stream stands still: no probe waits for its tracks. */
-void run_forget_backlog(struct run *rn);
+/* track.c: one sink's way through one shard */
+void track_link_in(struct track **list, struct track *t);
+void track_link_out(struct track *t);
+struct pos track_next(const struct track *t); /* where a reader must begin to feed it */
+void track_unreserve(struct track *t);
+void track_join(struct track *t, struct line *l);
+void track_leave(struct track *t); /* off its line; the caller sets the next state */
 void track_set_state(struct track *t, enum track_state to, const char *why);
 const char *track_state_name(enum track_state s);
 void track_make_ready(struct track *t, const char *why);
@@ -226,11 +241,17 @@ struct pos track_position(const struct track *t); /* what is saved */
 void track_moved(struct track *t);		  /* its frontier moved */
 void track_complete(struct track *t, const char *why);
 void track_dropped(struct track *t); /* its lane let go of its records */
-void slot_offer(struct slot *sl);    /* its lane has room or works again */
+/* Its stream stands still: no probe waits for its tracks. */
+void run_forget_backlog(struct run *rn);
+
+/* attach.c: who rides which line */
+void run_assign(struct run *rn);
+void run_close_lines(struct run *rn);
+/* What is still to begin at LATEST begins at the start, by time. */
+void run_give_up_latest(struct run *rn);
+void slot_offer(struct slot *sl);	      /* its lane has room or works again */
+void slot_kick(struct slot *sl, size_t most); /* wakes parked lines that feed it */
 void parked_kick(struct pipeline *pl, size_t most);
-void slot_kick(struct slot *sl, size_t most);
-void
-run_give_up_latest(struct run *rn); /* what is still to begin there begins at the start, by time */
 
 /* gaps.c */
 void track_lost(struct track *t, enum reader_loss loss);

@@ -51,7 +51,7 @@ MUTANTS = {
 		return true;
 	}
 """)],
-    "saved-before-acked": [("pipeline/attach.c", """\
+    "saved-before-acked": [("pipeline/track.c", """\
 	const struct seq *acked = &t->window.frontier.acked;
 	struct pos settled;
 """, """\
