@@ -453,16 +453,31 @@ track_pinned(const struct track *t)
 	return t->base.kind == POS_AT_START && seq_is_set(&t->base.seq);
 }
 
+/* Acked before the gap: a page that the service made before it trimmed may
+ * bring it again. */
+static bool
+before_gap(const struct track *t, const struct seq *seq)
+{
+	return t->gap != NULL && t->gap->gap.last_acked.kind == POS_AFTER &&
+	    seq_cmp(seq, &t->gap->gap.last_acked.seq) <= 0;
+}
+
 /* As soon as a record was read, the position is that record. */
 static void
 track_pin_base(struct track *t, const struct page *page)
 {
-	if (seq_is_set(&t->last) || page->count == 0 || (track_pinned(t) && t->gap == NULL))
+	size_t i = 0;
+
+	if (t->gap == NULL && (seq_is_set(&t->last) || track_pinned(t)))
+		return;
+	while (i < page->count && before_gap(t, &page->records[i].seq))
+		i++;
+	if (i == page->count)
 		return;
 	if (t->gap != NULL)
-		track_first_after_gap(t, &page->records[0].seq);
+		track_first_after_gap(t, &page->records[i].seq);
 	t->base.kind = POS_AT_START;
-	t->base.seq = page->records[0].seq;
+	t->base.seq = page->records[i].seq;
 	keeper_mark(t->run->feed->pl->keeper, &t->keep, false);
 }
 
@@ -477,6 +492,9 @@ static void
 track_take(struct track *t, struct page *page)
 {
 	track_unreserve(t);
+	for (size_t i = 0; i < page->count; i++)
+		if (before_gap(t, &page->records[i].seq))
+			note_last(t, &page->records[i].seq);
 	track_pin_base(t, page);
 	/* A service that refuses numbers was read from further back. */
 	for (size_t i = 0; i < page->count && track_pinned(t); i++)
