@@ -195,11 +195,18 @@ feed_stuck(const struct feed *fd)
 	return true;
 }
 
+/* A stream given by its ARN, read to its end: nothing follows it. */
+static bool
+feed_over(const struct feed *fd)
+{
+	return fd->state == FEED_DRAINED && fd->conf->table == NULL;
+}
+
 static void
 on_check(void *arg)
 {
 	struct pipeline *pl = arg;
-	bool gaps_only = true;
+	bool gaps_only = true, stopped = false;
 
 	if (pl->draining) {
 		drain_look(pl);
@@ -208,10 +215,15 @@ on_check(void *arg)
 	if (!pl->started || pl->feeds == NULL)
 		return;
 	for (struct feed *fd = pl->feeds; fd != NULL; fd = fd->next) {
+		if (feed_over(fd))
+			continue;
 		if (!feed_stuck(fd))
 			return;
+		stopped = true;
 		gaps_only = gaps_only && fd->state == FEED_GAP;
 	}
+	if (!stopped)
+		return; /* all that there was is read: that is no failure to end with */
 	if (pl->end_why.code == ERR_NONE)
 		(void)err_set(&pl->end_why, ERR_REFUSED, "%s",
 		    gaps_only
