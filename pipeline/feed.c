@@ -254,7 +254,6 @@ retry_gone(struct run *rn)
 {
 	if (!rn->shard->listed)
 		return;
-	rn->gone_pending = false;
 	for (size_t i = 0; i < rn->feed->sub_count; i++)
 		if (rn->tracks[i].state == TRACK_LOST && rn->tracks[i].loss == READER_GONE)
 			track_make_ready(&rn->tracks[i], "it is listed all the same");
@@ -305,7 +304,6 @@ on_unlisted(void *ctx, struct shard *sh)
 	if (rn == NULL)
 		return;
 	rn->unlisted = true;
-	rn->gone_pending = false;
 	for (size_t i = 0; i < fd->sub_count; i++)
 		if (rn->tracks[i].state == TRACK_LOST &&
 		    frontier_empty(&rn->tracks[i].window.frontier))
@@ -356,9 +354,11 @@ note_end(struct feed *fd)
 	}
 }
 
-static void
-close_lines(struct feed *fd)
+void
+feed_close_lines(struct feed *fd)
 {
+	if (fd->lineage == NULL)
+		return;
 	for (struct shard *sh = lineage_first(fd->lineage); sh != NULL; sh = sh->next)
 		if (sh->user != NULL)
 			run_close_lines(sh->user);
@@ -371,7 +371,7 @@ feed_stream_is_gone(struct feed *fd)
 		note_end(fd);
 	if (fd->open_gaps != 0)
 		return;
-	close_lines(fd);
+	feed_close_lines(fd);
 	feed_set_state(fd, FEED_DRAINED, "the stream is gone");
 	loop_timer_arm(fd->timer, 0);
 }
@@ -600,11 +600,7 @@ feed_stop(struct feed *fd)
 	loop_timer_disarm(fd->halt_timer);
 	if (fd->state != FEED_GAP && fd->state != FEED_FAILED)
 		feed_set_state(fd, FEED_STOPPED, "drain");
-	if (fd->lineage == NULL)
-		return;
-	for (struct shard *sh = lineage_first(fd->lineage); sh != NULL; sh = sh->next)
-		if (sh->user != NULL)
-			run_close_lines(sh->user);
+	feed_close_lines(fd);
 }
 
 bool

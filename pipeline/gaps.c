@@ -109,10 +109,7 @@ feed_halt(struct feed *fd)
 {
 	if (fd->open_gaps == 0)
 		return;
-	if (fd->lineage != NULL)
-		for (struct shard *sh = lineage_first(fd->lineage); sh != NULL; sh = sh->next)
-			if (sh->user != NULL)
-				run_close_lines(sh->user);
+	feed_close_lines(fd);
 	if (fd->state != FEED_GAP)
 		feed_set_state(fd, FEED_GAP, "on-gap: halt");
 }
@@ -286,7 +283,6 @@ track_lost(struct track *t, enum reader_loss loss)
 	if (loss == READER_GONE && !rn->unlisted) {
 		/* Only the listing can tell a shard that is gone from a service
 		 * that errs; asked at once the first time, then at its own pace. */
-		rn->gone_pending = true;
 		if (rn->gone_tries++ == 0)
 			lineage_refresh(rn->feed->lineage);
 		return;

@@ -547,12 +547,6 @@ lane_quiet(const struct lane *ln)
 	return ln->out == 0 && ln->rejects == 0;
 }
 
-bool
-lane_empty(const struct lane *ln)
-{
-	return ln->held == 0;
-}
-
 void
 lane_set_share(struct lane *ln, int64_t bytes)
 {

@@ -122,8 +122,6 @@ void lane_unbury(struct reject *rj);
 void lane_stop(struct lane *ln);
 /* Nothing out, nothing on its way to the dead letters. */
 bool lane_quiet(const struct lane *ln);
-/* Nothing held at all. */
-bool lane_empty(const struct lane *ln);
 
 enum lane_state lane_state_get(const struct lane *ln);
 const struct lane_stats *lane_stats_get(const struct lane *ln);

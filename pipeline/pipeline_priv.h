@@ -104,10 +104,9 @@ struct run { /* a shard of a feed */
 	struct line line[2];
 	struct keep_item keep; /* the shard's row, later its removal */
 	bool forgetting;
-	bool unlisted;	   /* confirmed */
-	bool had_child;	   /* one was found: no late listing will make this one new */
-	bool ended;	   /* a null iterator was seen */
-	bool gone_pending; /* a reader was told it is gone; the listing decides */
+	bool unlisted;	/* confirmed */
+	bool had_child; /* one was found: no late listing will make this one new */
+	bool ended;	/* a null iterator was seen */
 	unsigned gone_tries;
 	int64_t first_seen_us;
 	struct track tracks[]; /* one per subscriber, in their order */
@@ -205,6 +204,7 @@ void feed_enter_running(struct feed *fd); /* positions are durable, or gaps sett
 void feed_open_stream(struct feed *fd, const char *arn);
 void feed_close_stream(struct feed *fd);
 void feed_note_trouble(struct feed *fd, const struct api_result *rs);
+void feed_close_lines(struct feed *fd); /* nothing of it is read any more */
 void feed_stream_is_gone(struct feed *fd);
 bool feed_end_noted(const struct feed *fd); /* a gap of the whole stream is in the ledger */
 

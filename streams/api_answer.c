@@ -192,16 +192,25 @@ differs(int64_t a, int64_t b)
 	return a - b >= SKEW_NOTICED_US || b - a >= SKEW_NOTICED_US;
 }
 
+/* The service's clock minus ours, by an answer's Date; false if it has none. */
+static bool
+read_skew(const struct api *a, const struct http_response *r, int64_t *skew)
+{
+	int64_t date = http_date_parse(http_header_get(r, "Date"));
+
+	*skew = date - loop_wall(a->lp);
+	return date != -1;
+}
+
 /* Takes the service's clock for ours. True: the call was signed with another
  * time than it would be now (another call may have corrected it meanwhile). */
 static bool
 correct_clock(struct api_call *c, const struct http_response *r)
 {
 	struct api *a = c->a;
-	int64_t date = http_date_parse(http_header_get(r, "Date"));
-	int64_t skew = date - loop_wall(a->lp);
+	int64_t skew;
 
-	if (date != -1 && differs(skew, a->stats.clock_skew_us)) {
+	if (read_skew(a, r, &skew) && differs(skew, a->stats.clock_skew_us)) {
 		a->stats.clock_skew_us = skew;
 		if (!a->skew_told)
 			log_warn("api", "",
@@ -238,10 +247,10 @@ on_refusal(struct api_call *c, struct http_response *r, const char *request_id)
 static void
 note_date(struct api *a, const struct http_response *r)
 {
-	int64_t date = http_date_parse(http_header_get(r, "Date"));
+	int64_t skew;
 
-	if (date != -1)
-		a->seen_skew_us = date - loop_wall(a->lp);
+	if (read_skew(a, r, &skew))
+		a->seen_skew_us = skew;
 }
 
 static void
