@@ -17,7 +17,7 @@ WERROR     ?=
 V          ?=
 
 ROOMS      := base record streams sinks checkpoint pipeline daemon
-PKGS       := libevent libcurl jansson sqlite3 yaml-0.1 libcrypto zlib
+PKGS       := libevent libcurl jansson sqlite3 yaml-0.1 libcrypto zlib rdkafka libpq
 # Asked when first needed, and once: setup may have to install them first.
 PKG_CFLAGS  = $(eval PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS)))$(PKG_CFLAGS)
 PKG_LIBS    = $(eval PKG_LIBS := $(shell pkg-config --libs $(PKGS)))$(PKG_LIBS)
@@ -53,7 +53,7 @@ UNIT_SRCS  := $(sort $(wildcard tests/unit/*_test.c))
 UNIT_BINS  := $(UNIT_SRCS:%.c=$(O)/%)
 SIM_OBJS   := $(patsubst %.c,$(O)/%.o,$(sort $(wildcard tests/sim/*.c)))
 EMU_OBJS   := $(patsubst %.c,$(O)/%.o,$(sort $(wildcard tests/emulator/*.c)))
-BENCH_SRCS := $(sort $(wildcard bench/*.c))
+BENCH_SRCS := $(sort $(wildcard bench/*_bench.c))
 BENCH_BINS := $(BENCH_SRCS:%.c=$(O)/%)
 FUZZ_SRCS  := $(sort $(wildcard tests/fuzz/*_fuzz.c))
 TOOL_BINS  := $(patsubst %.c,$(O)/%,$(sort $(wildcard tests/tools/*.c)))
@@ -94,7 +94,9 @@ $(O)/tests/unit/%: $(O)/tests/unit/%.o $(LIB)
 	$(SAY) '  LD   $@'
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $(filter %.o,$^) $(filter %.a,$^) -lcmocka $(PKG_LIBS) -lm
 
-$(O)/bench/%: $(O)/bench/%.o $(LIB)
+# What benches share is in bench/*.c that are none themselves.
+BENCH_OBJS := $(patsubst %.c,$(O)/%.o,$(filter-out $(BENCH_SRCS),$(sort $(wildcard bench/*.c))))
+$(O)/bench/%: $(O)/bench/%.o $(BENCH_OBJS) $(LIB)
 	$(SAY) '  LD   $@'
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS) -lm
 

@@ -14,6 +14,7 @@
 #define NORETURN __attribute__((noreturn))
 #define PRINTF_LIKE(f, a) __attribute__((format(printf, f, a)))
 #define FALLTHROUGH __attribute__((fallthrough))
+#define NULL_ENDED __attribute__((sentinel)) /* the variable arguments end with NULL */
 #define CLEANUP(fn) __attribute__((cleanup(fn)))
 #define UNUSED __attribute__((unused))
 #define LIKELY(x) __builtin_expect(!!(x), 1)

@@ -27,15 +27,23 @@ enum conf_type {
 	CONF_SIZE,     /* int64_t bytes: 512 64KiB 16MiB 1GiB (also K M G = binary); min..max */
 	CONF_ENUM,     /* int, index into words */
 	CONF_LIST,     /* struct conf_list: a list of scalars, or one scalar */
+	CONF_MAP, /* struct conf_map: a mapping of free names to scalars, in the order written */
 };
 
 enum {
 	CONF_REQUIRED = 1u << 0,
 	CONF_NO_RELOAD = 1u << 1,
+	CONF_HIDE = 1u << 2, /* MAP: values of names that speak of a password, secret, token,
+	                      * pem or jaas are stars in a dump */
 };
 
 struct conf_list {
 	char **v; /* owned */
+	size_t n;
+};
+
+struct conf_map {
+	char **names, **values; /* owned */
 	size_t n;
 };
 

@@ -123,18 +123,6 @@ fill_list(const struct conf_key *k, const struct conf_node *v, struct conf_list 
 	return 0;
 }
 
-static int
-fill_text(const struct conf_key *k, const struct conf_node *v, void *field, struct err *e)
-{
-	if ((k->flags & CONF_REQUIRED) != 0 && v->text_n == 0)
-		return conf_err(e, v, "\"%s\" must not be empty", k->name);
-	if (k->type == CONF_SECRET)
-		secret_set(field, (struct slice){v->text, v->text_n});
-	else
-		*(char **)field = mem_strdup(v->text);
-	return 0;
-}
-
 static const char *
 kind_wanted(enum conf_type t)
 {
@@ -154,8 +142,46 @@ kind_wanted(enum conf_type t)
 		return "a word";
 	case CONF_LIST:
 		return "a list, such as [a, b]";
+	case CONF_MAP:
+		return "names with values, such as {a: 1, b: 2}";
 	}
 	return "";
+}
+
+/* The names are the operator's own: only that each is there once (the parser
+ * sees to it) and has a single value is asked of them here. */
+static int
+fill_map(const struct conf_key *k, const struct conf_node *v, struct conf_map *out, struct err *e)
+{
+	if (v->kind != CONF_MAPPING)
+		return conf_err(e, v, "\"%s\" is not names with values; it must be %s", k->name,
+		    kind_wanted(k->type));
+	if ((k->flags & CONF_REQUIRED) != 0 && v->count == 0)
+		return conf_err(e, v, "\"%s\" must name at least one", k->name);
+	out->names = mem_array(v->count, sizeof *out->names);
+	out->values = mem_array(v->count, sizeof *out->values);
+	for (size_t i = 0; i < v->count; i++) {
+		const struct conf_node *item = v->values[i];
+
+		if (item->kind != CONF_SCALAR || conf_is_null(item))
+			return conf_err(e, item, "\"%s\" of \"%s\" must be a single value",
+			    conf_show(v->keys[i]->text).s, k->name);
+		out->names[out->n] = mem_strdup(v->keys[i]->text);
+		out->values[out->n++] = mem_strdup(item->text);
+	}
+	return 0;
+}
+
+static int
+fill_text(const struct conf_key *k, const struct conf_node *v, void *field, struct err *e)
+{
+	if ((k->flags & CONF_REQUIRED) != 0 && v->text_n == 0)
+		return conf_err(e, v, "\"%s\" must not be empty", k->name);
+	if (k->type == CONF_SECRET)
+		secret_set(field, (struct slice){v->text, v->text_n});
+	else
+		*(char **)field = mem_strdup(v->text);
+	return 0;
 }
 
 static int
@@ -166,6 +192,8 @@ fill_value(const struct conf_key *k, const struct conf_node *v, void *obj, struc
 	if (conf_is_null(v))
 		return conf_err(e, v, "\"%s\" has no value; write %s, or leave the key out",
 		    k->name, kind_wanted(k->type));
+	if (k->type == CONF_MAP)
+		return fill_map(k, v, field, e);
 	if (v->kind == CONF_MAPPING || (v->kind == CONF_SEQUENCE && k->type != CONF_LIST))
 		return conf_err(e, v, "\"%s\" is a %s; it must be %s", k->name,
 		    v->kind == CONF_MAPPING ? "mapping" : "list", kind_wanted(k->type));
@@ -186,6 +214,8 @@ fill_value(const struct conf_key *k, const struct conf_node *v, void *obj, struc
 		return fill_enum(k, v, field, e);
 	case CONF_LIST:
 		return fill_list(k, v, field, e);
+	case CONF_MAP:
+		break;
 	}
 	return 0;
 }
@@ -216,6 +246,9 @@ zero_value(const struct conf_key *k, void *obj)
 	case CONF_LIST:
 		*(struct conf_list *)field = (struct conf_list){0};
 		break;
+	case CONF_MAP:
+		*(struct conf_map *)field = (struct conf_map){0};
+		break;
 	}
 }
 
@@ -234,6 +267,15 @@ wipe_value(const struct conf_key *k, void *obj)
 		for (size_t i = 0; i < l->n; i++)
 			free(l->v[i]);
 		free(l->v);
+	} else if (k->type == CONF_MAP) {
+		struct conf_map *m = field;
+
+		for (size_t i = 0; i < m->n; i++) {
+			free(m->names[i]);
+			free(m->values[i]);
+		}
+		free(m->names);
+		free(m->values);
 	}
 	zero_value(k, obj);
 }

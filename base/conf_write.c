@@ -57,6 +57,8 @@ is_set(const struct conf_key *k, const void *obj)
 		return ((const struct secret *)field)->bytes != NULL;
 	case CONF_LIST:
 		return ((const struct conf_list *)field)->v != NULL;
+	case CONF_MAP:
+		return ((const struct conf_map *)field)->names != NULL;
 	case CONF_BOOL:
 	case CONF_INT:
 	case CONF_DURATION:
@@ -77,6 +79,34 @@ add_list(struct buf *out, const struct conf_list *l)
 		add_text(out, l->v[i]);
 	}
 	buf_add_char(out, ']');
+}
+
+static bool
+is_secret_name(const char *name)
+{
+	static const char *const words[] = {"password", "secret", "token", "pem", "jaas"};
+
+	for (size_t i = 0; i < ARRAY_LEN(words); i++)
+		if (strcasestr(name, words[i]) != NULL)
+			return true;
+	return false;
+}
+
+static void
+add_map(struct buf *out, const struct conf_map *m, bool hide)
+{
+	buf_add_char(out, '{');
+	for (size_t i = 0; i < m->n; i++) {
+		if (i != 0)
+			buf_add_str(out, ", ");
+		add_text(out, m->names[i]);
+		buf_add_str(out, ": ");
+		if (hide && is_secret_name(m->names[i]))
+			buf_add_str(out, "\"****\"");
+		else
+			add_text(out, m->values[i]);
+	}
+	buf_add_char(out, '}');
 }
 
 static void
@@ -104,6 +134,9 @@ add_value(struct buf *out, const struct conf_key *k, const void *obj)
 		break;
 	case CONF_LIST:
 		add_list(out, field);
+		break;
+	case CONF_MAP:
+		add_map(out, field, (k->flags & CONF_HIDE) != 0);
 		break;
 	}
 }
@@ -141,6 +174,8 @@ type_name(enum conf_type t)
 		return "one of";
 	case CONF_LIST:
 		return "list";
+	case CONF_MAP:
+		return "names with values";
 	}
 	return "";
 }
@@ -264,6 +299,11 @@ add_key_schema(struct buf *out, const struct conf_key *k)
 		buf_add_str(out,
 		    "\"anyOf\":[{\"type\":\"string\"},{\"type\":\"array\","
 		    "\"items\":{\"type\":\"string\"}}]");
+		break;
+	case CONF_MAP:
+		buf_add_str(out,
+		    "\"type\":\"object\",\"additionalProperties\":{\"type\":[\"string\","
+		    "\"number\",\"boolean\"]}");
 		break;
 	}
 	if (k->def != NULL)

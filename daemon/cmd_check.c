@@ -33,17 +33,34 @@ check_stream(struct wiring *w, const struct stream_config *s, const struct sourc
 	return EXIT_DONE;
 }
 
+static void
+say_finding(void *ctx, enum sink_finding f, const char *text)
+{
+	int *code = ctx;
+
+	(void)printf("  %s%s\n",
+	    f == SINK_FOUND_BAD	       ? "bad: "
+		: f == SINK_FOUND_NOTE ? "note: "
+				       : "",
+	    text);
+	if (f == SINK_FOUND_BAD)
+		*code = EXIT_FAILED;
+}
+
 static int
 check_sink(const struct sink_config *s)
 {
+	int code = EXIT_DONE;
+	struct sink_probe p = {.name = s->name, .ctx = &code, .say = say_finding};
 	struct err e;
 
-	if (s->ops->probe != NULL && s->ops->probe(s->conf, &e) != 0) {
+	if (s->ops->probe != NULL && s->ops->probe(s->conf, &p, &e) != 0) {
 		err_prefix(&e, "sink \"%s\"", s->name);
 		return command_fail(&e);
 	}
-	(void)printf("sink %s: type %s, ok\n", s->name, s->ops->type);
-	return EXIT_DONE;
+	if (code == EXIT_DONE)
+		(void)printf("sink %s: type %s, ok\n", s->name, s->ops->type);
+	return code;
 }
 
 /* The store that is there can be read, or one could be created. */

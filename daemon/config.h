@@ -14,7 +14,7 @@
 
 #include "base/conf.h"
 #include "pipeline/pipeline.h"
-#include "streams/creds.h"
+#include "base/creds.h"
 
 struct stream_config {
 	const char *name;	    /* borrowed from the document */

@@ -16,7 +16,7 @@
 #include "daemon/config.h"
 #include "pipeline/pipeline.h"
 #include "streams/api_http.h"
-#include "streams/creds.h"
+#include "base/creds.h"
 
 struct source { /* a place to ask for streams */
 	struct creds *creds;

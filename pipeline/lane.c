@@ -312,6 +312,7 @@ on_report(void *host, struct delivery *d, enum sink_verdict v, const struct err 
 		b->acked++;
 		entry_acked(ln, en);
 		break;
+	case SINK_SPLIT:
 	case SINK_RETRY:
 		note_error(ln, why);
 		log_debug("lane", ln->name, "retry attempt=%u why=\"%s\"", en->attempts,

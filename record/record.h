@@ -70,6 +70,7 @@ void page_unref(struct page *p); /* NULL allowed */
  * the record itself. Borrowed strings; lives as long as its feed. */
 struct key_schema {
 	char *names[2]; /* hash, range or NULL; owned by the feed */
+	char types[2];	/* 'S', 'N', 'B'; 0: not known (DescribeStream does not say) */
 };
 
 struct origin {

@@ -90,8 +90,9 @@ audit_check(const void *conf, struct err *e)
 }
 
 static int
-audit_probe(const void *conf, struct err *e)
+audit_probe(const void *conf, const struct sink_probe *p, struct err *e)
 {
+	(void)p;
 	return audit_resume_probe(conf, e);
 }
 
@@ -113,6 +114,7 @@ report_item(struct sink *s, const struct audit_job *j, const struct audit_item *
 		return;
 	case SINK_RETRY:
 	case SINK_HALT:
+	case SINK_SPLIT: /* never here: a line is refused by itself */
 		s->env.report(s->env.host, it->d, it->verdict, &j->why);
 	}
 }

@@ -21,15 +21,24 @@
 #include "base/conf.h"
 #include "base/err.h"
 #include "base/loop.h"
+#include "base/metrics.h"
 #include "record/record.h"
 
-#define SINK_API 1u
+#define SINK_API 2u
 
 enum sink_verdict {
 	SINK_ACK,    /* durable at the target, by the target's own word */
 	SINK_RETRY,  /* the same bytes may pass later: timeout, throttle, 5xx, full disk */
 	SINK_REJECT, /* these bytes never will: mapping, size, constraint */
-	SINK_HALT,   /* the sink cannot go on: credentials, missing topic or table */
+	/* The sink cannot go on: credentials, missing topic or table. It takes
+	 * submissions again when the operator has had the cause mended (`slipring resume`),
+	 * and says HALT again if it was not. */
+	SINK_HALT,
+	/* The target refused a request as a whole and did not say for which record's
+	 * sake: all of that request are reported so, and the lane submits them again in
+	 * halves, until one that is refused alone is the poison (REJECT). A request
+	 * never holds deliveries of two submits. */
+	SINK_SPLIT,
 };
 
 enum sink_admit {
@@ -50,6 +59,11 @@ enum {
 	 * it has written: a record that overtook an older one of its shard would, after a
 	 * crash, make that older one look delivered. */
 	SINK_CAP_SHARD_ORDER = 1u << 2,
+	/* The target holds a state and lets the later request win, so a dead letter
+	 * that is replayed after a newer write of its item was delivered would overwrite
+	 * that. The lane then does not submit it. Not together with KEY_ORDER. Targets that
+	 * compare versions themselves, or keep a history, do without. */
+	SINK_CAP_OVERWRITES = 1u << 3,
 };
 
 /* One record on its way to one sink. Embedded in the lane's own entry. */
@@ -58,6 +72,7 @@ struct delivery {
 	const struct origin *origin;
 	uint64_t key_hash; /* of the canonical key */
 	void *sink_data;   /* the sink's, between submit and report */
+	bool replayed;	   /* from the dead letters: say so where the target has a place for it */
 };
 
 struct sink;
@@ -71,6 +86,19 @@ struct sink_env { /* what the host lends a sink; copied by open() */
 	void (*ready)(void *host);
 };
 
+enum sink_finding { SINK_FOUND_OK, SINK_FOUND_NOTE, SINK_FOUND_BAD };
+
+/* What `slipring check --connect` lends a sink that looks at its target. */
+struct sink_probe {
+	const char *name;	      /* the sink's */
+	const struct origin *origins; /* of the streams it takes from; shard is "" */
+	size_t origin_count;	      /* key types are set where the table could be asked */
+	void *ctx;
+	/* One line for people: what was found, and how to mend it if it is bad.
+	 * A text of several lines (DDL) is printed indented. */
+	void (*say)(void *ctx, enum sink_finding f, const char *text);
+};
+
 struct sink_ops {
 	unsigned api;	  /* SINK_API it was built against */
 	const char *type; /* the word used in conf/: "audit" */
@@ -82,8 +110,9 @@ struct sink_ops {
 	/* Pure, no I/O: cross-key checks for `slipring check`. Optional. */
 	int (*check)(const void *conf, struct err *e) MUST_CHECK;
 	/* Looks, without changing anything, whether it could work (directory
-	 * writable, trail intact). May block: for `check` only. Optional. */
-	int (*probe)(const void *conf, struct err *e) MUST_CHECK;
+	 * writable, trail intact; credentials, topic, table and columns). May block, at most
+	 * some 10 s: for `check --connect` only. -1 with e: it could not. Optional. */
+	int (*probe)(const void *conf, const struct sink_probe *p, struct err *e) MUST_CHECK;
 	/* Allocate and arm. May do local file work (it runs before READY), never
 	 * waits for a network. ERR_CONFIG, ERR_IO, ERR_CORRUPT: the daemon does not start. */
 	int (*open)(struct sink **out, const struct sink_env *env, const void *conf,
@@ -96,6 +125,9 @@ struct sink_ops {
 	void (*close)(struct sink *s);
 	/* Appends JSON members ("\"files\":3,...") for `slipring status`. Optional. */
 	void (*status)(const struct sink *s, struct buf *out);
+	/* Adds what only this sink knows (queue lengths, connections, broker round
+	 * trips), as slipring_TYPE_..., with the label sink. Optional. */
+	void (*metrics)(const struct sink *s, struct metrics *m);
 };
 
 extern const struct sink_ops sink_audit, sink_stdout;

@@ -8,7 +8,7 @@
 
 #include "base/http.h"
 #include "streams/api.h"
-#include "streams/creds.h"
+#include "base/creds.h"
 
 struct api_conf {
 	const char *region;   /* signing region; NULL: from the ARN or endpoint not possible */

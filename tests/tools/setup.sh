@@ -17,7 +17,8 @@ cache=${SLIPRING_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/slipring}
 dynamodb_version=2.5.4 # also in dynamodb-local/pom.xml and tests/system/support.py
 
 build="gcc libc6-dev make pkg-config libevent-dev libcurl4-openssl-dev libjansson-dev
-	libsqlite3-dev libyaml-dev libssl-dev zlib1g-dev python3 ca-certificates"
+	libsqlite3-dev libyaml-dev libssl-dev zlib1g-dev librdkafka-dev libpq-dev python3
+	ca-certificates"
 test_only="libcmocka-dev clang-14 clang-format-14 libclang-rt-14-dev llvm-14
 	python3-botocore git patch"
 

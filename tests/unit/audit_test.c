@@ -631,7 +631,7 @@ does_not_start_on_a_tampered_trail(void **state)
 	file_write(path, b.p, b.n);
 	(void)snprintf(place, sizeof place, "%s: line 13: was changed", path);
 	expect_open_fails(&x, ERR_CORRUPT, place);
-	assert_int_equal(sink_audit.probe(&x.conf, &e), -1);
+	assert_int_equal(sink_audit.probe(&x.conf, NULL, &e), -1);
 	assert_non_null(strstr(e.text, place));
 	buf_close(&b);
 	b = file_read(path); /* and left it as it was */
@@ -1129,7 +1129,7 @@ directory_is_created(void **state)
 	x = (struct fixture){
 	    .conf = {
 		.directory = path_in(dir, "trail"), .rotate_size = 1 << 28, .rotate_age_us = DAY}};
-	assert_int_equal(sink_audit.probe(&x.conf, &e), 0);
+	assert_int_equal(sink_audit.probe(&x.conf, NULL, &e), 0);
 	assert_int_equal(stat(x.conf.directory, &st), -1); /* probe changes nothing */
 	sink_start(&x);
 	assert_int_equal(stat(x.conf.directory, &st), 0);
@@ -1140,7 +1140,7 @@ directory_is_created(void **state)
 	free(x.conf.directory);
 	x.conf.directory = path_in(dir, "no/such");
 	expect_open_fails(&x, ERR_CONFIG, "no/such does not exist");
-	assert_int_equal(sink_audit.probe(&x.conf, &e), -1);
+	assert_int_equal(sink_audit.probe(&x.conf, NULL, &e), -1);
 	free(x.conf.directory);
 	x.conf.directory = mem_strdup("/dev/null");
 	expect_open_fails(&x, ERR_CONFIG, "/dev/null is not a directory");

@@ -26,6 +26,7 @@ struct sample {
 	int64_t records, idle, memory;
 	int start;
 	struct conf_list from;
+	struct conf_map properties;
 };
 
 static const char *const start_words[] = {"trim-horizon", "latest", NULL};
@@ -58,6 +59,11 @@ static const struct conf_key keys[] = {
 	.words = start_words,
 	.doc = "Where to begin."},
     {.name = "from", .type = CONF_LIST, AT(from), .flags = CONF_REQUIRED, .doc = "Streams."},
+    {.name = "properties",
+	.type = CONF_MAP,
+	AT(properties),
+	.flags = CONF_HIDE,
+	.doc = "Any of the library's."},
     {.name = NULL},
 };
 static const char *const elsewhere[] = {"type", "filters", NULL};
@@ -168,10 +174,10 @@ unknown_and_duplicate_keys(void **state)
 	    "t.yaml:2:1: unknown key \"poll.idel\"; did you mean \"poll.idle\"?");
 	refused("from: a\nzzzzzzzz: x\n",
 	    "t.yaml:2:1: unknown key \"zzzzzzzz\"; known here: table, arn, password, gzip, "
-	    "poll.records, poll.idle, memory, start, from, type or filters");
+	    "poll.records, poll.idle, memory, start, from, properties, type or filters");
 	refused("from: a\n\"z\\e[2J\": x\n",
 	    "t.yaml:2:1: unknown key \"z\\u001b[2J\"; known here: table, arn, password, gzip, "
-	    "poll.records, poll.idle, memory, start, from, type or filters");
+	    "poll.records, poll.idle, memory, start, from, properties, type or filters");
 	refused("from: a\ngzip: on\nfrom: b\n",
 	    "t.yaml:3:1: duplicate key \"from\", first on line 1; remove one of them");
 	refused("gzip: on\n", "t.yaml:1:1: \"from\" is missing; it must be a list, such as [a, b]");
@@ -530,7 +536,7 @@ reference_and_schema(void **state)
 	buf_add_char(&out, '}');
 	j = json_loads(buf_cstr(&out), JSON_REJECT_DUPLICATES, NULL);
 	assert_non_null(j);
-	assert_int_equal(json_object_size(j), 10); /* the nine keys and the group "poll" */
+	assert_int_equal(json_object_size(j), 11); /* the ten keys and the group "poll" */
 	poll = json_object_get(json_object_get(j, "poll"), "properties");
 	assert_int_equal(json_object_size(poll), 2);
 	assert_true(json_equal(json_object_get(poll, "idle"), json_object_get(j, "poll.idle")));
@@ -591,10 +597,38 @@ mangled_text_is_survived(void **state)
 	assert_in_range(parsed, 1000, 19000); /* both ways were taken */
 }
 
+static void
+test_map(void **state)
+{
+	struct buf out = BUF_INIT(8192);
+
+	(void)state;
+	assert_int_equal(
+	    fill("from: a\nproperties:\n  compression.type: lz4\n  sasl.password: \"se cret\"\n"),
+	    0);
+	assert_int_equal(s.properties.n, 2);
+	assert_string_equal(s.properties.names[0], "compression.type");
+	assert_string_equal(s.properties.values[0], "lz4");
+	assert_string_equal(s.properties.values[1], "se cret");
+	conf_dump(&out, keys, &s, 0);
+	assert_non_null(
+	    strstr(buf_cstr(&out), "properties: {compression.type: lz4, sasl.password: \"****\"}"));
+	conf_wipe(keys, &s);
+	assert_null(s.properties.names);
+	assert_int_equal(fill("from: a\nproperties: lz4\n"), -1);
+	assert_non_null(strstr(e.text, "t.yaml:2:13: \"properties\" is not names with values"));
+	assert_int_equal(fill("from: a\nproperties: {a: [1]}\n"), -1);
+	assert_non_null(
+	    strstr(e.text, "t.yaml:2:17: \"a\" of \"properties\" must be a single value"));
+	assert_int_equal(fill("from: a\nproperties: {a: 1, a: 2}\n"), -1);
+	buf_close(&out);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_map),
 	    cmocka_unit_test(fills_every_type),
 	    cmocka_unit_test(defaults_and_single_item_list),
 	    cmocka_unit_test(dotted_and_nested),

@@ -1,4 +1,4 @@
-/* tests/unit/creds_test.c - streams/creds.c and creds_file.c on files in a
+/* tests/unit/creds_test.c - base/creds.c and creds_file.c on files in a
  * temporary directory and an environment of our own.
  *
  * clock_gettime() is replaced, so that the ten seconds between two reads of a
@@ -21,7 +21,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "streams/creds.h"
+#include "base/creds.h"
 
 static int64_t clock_ahead; /* seconds */
 

@@ -1,4 +1,4 @@
-/* streams/creds.c - where the keys for signing come from (streams/creds.h).
+/* base/creds.c - where the keys for signing come from (base/creds.h).
  *
  *   creds_get() --next pass--> load(), if nothing is loaded --> fn(keys)
  *
@@ -14,7 +14,7 @@
  * Does not do: asking the network (STS, IMDS, containers). Such a provider
  * would keep the calls queued until its answer and has its place in load().
  */
-#include "streams/creds.h"
+#include "base/creds.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,7 +23,7 @@
 #include "base/compiler.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "streams/creds_priv.h"
+#include "base/creds_priv.h"
 
 enum { CREDS_MAGIC = 0x63726564 };
 

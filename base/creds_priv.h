@@ -1,8 +1,8 @@
-/* streams/creds_priv.h - a profile as the shared files tell it; for creds.c
+/* base/creds_priv.h - a profile as the shared files tell it; for creds.c
  * and creds_file.c only.
  */
-#ifndef STREAMS_CREDS_PRIV_H
-#define STREAMS_CREDS_PRIV_H
+#ifndef BASE_CREDS_PRIV_H
+#define BASE_CREDS_PRIV_H
 
 #include "base/err.h"
 #include "base/sigv4.h"

@@ -1,4 +1,4 @@
-/* streams/creds_file.c - a profile out of AWS's shared credentials and config
+/* base/creds_file.c - a profile out of AWS's shared credentials and config
  * files.
  *
  * The format is INI as botocore reads it: [name] in the credentials file,
@@ -10,7 +10,7 @@
  * The files are the operator's: sizes are bounded, only regular files are
  * read (a FIFO would block the loop), the text is wiped after use.
  */
-#include "streams/creds_priv.h"
+#include "base/creds_priv.h"
 
 #include <errno.h>
 #include <fcntl.h>

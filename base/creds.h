@@ -1,4 +1,4 @@
-/* streams/creds.h - where the keys for signing come from.
+/* base/creds.h - where the keys for signing come from.
  *
  * Asynchronous, because later providers (STS, IMDS, containers) must ask
  * somebody; the ones here answer in the next loop pass. A set of keys may
@@ -10,8 +10,8 @@
  * something to say decides, also when that is an error. Which one was used is
  * logged once, without keys.
  */
-#ifndef STREAMS_CREDS_H
-#define STREAMS_CREDS_H
+#ifndef BASE_CREDS_H
+#define BASE_CREDS_H
 
 #include "base/loop.h"
 #include "base/sigv4.h"

@@ -1,0 +1,40 @@
+/* base/metrics.h - what is counted, as an OpenMetrics page.
+ *
+ *   new -> metrics_counter(...), metrics_gauge(...) from wherever -> metrics_write() -> close
+ *
+ * A page is gathered when somebody asks: every room adds samples from the
+ * numbers it has anyway, in any order; metrics_write() puts the samples of one family
+ * together, as the format wants it. Nothing is registered and nothing global.
+ *
+ * Names: slipring_..., a counter without its "_total" (the writer adds it), seconds
+ * and bytes as the unit at the end. Labels: name, value, ... and NULL at the
+ * end; values may hold anything, they are escaped.
+ * Errors: out of memory drops samples and metrics_write() fails.
+ * Threading: loop thread.
+ */
+#ifndef BASE_METRICS_H
+#define BASE_METRICS_H
+
+#include "base/buf.h"
+#include "base/histogram.h"
+
+#define METRICS_TYPE "application/openmetrics-text; version=1.0.0; charset=utf-8"
+
+struct metrics;
+
+struct metrics *metrics_new(void);
+void metrics_close(struct metrics *m);
+
+/* help: one sentence; the first one given for a family is shown. name and help are borrowed. */
+void metrics_counter(
+    struct metrics *m, const char *name, const char *help, double value, ...) NULL_ENDED;
+void
+metrics_gauge(struct metrics *m, const char *name, const char *help, double value, ...) NULL_ENDED;
+/* h without a shape is left out. */
+void metrics_histogram(struct metrics *m, const char *name, const char *help,
+    const struct histogram *h, ...) NULL_ENDED;
+
+/* The whole page, with "# EOF". out->failed tells of its maximum and of memory. */
+void metrics_write(const struct metrics *m, struct buf *out);
+
+#endif
