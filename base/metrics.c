@@ -213,14 +213,15 @@ add_histogram(struct buf *out, const char *name, const struct sample *s)
 	const struct histogram *h = &s->h;
 	uint64_t below = 0;
 	char bound[32];
+	int n;
 
 	for (size_t i = 0; i < h->shape->n; i++) {
 		below += h->buckets[i];
-		/* Always with a point: OpenMetrics wants floats here. */
-		(void)snprintf(
+		n = snprintf(
 		    bound, sizeof bound, "%.10g", (double)h->shape->bounds[i] * h->shape->unit);
+		/* Always with a point: OpenMetrics wants floats here. */
 		if (strpbrk(bound, ".e") == NULL)
-			(void)strcat(bound, ".0");
+			(void)snprintf(bound + n, sizeof bound - (size_t)n, ".0");
 		add_line(out, name, "_bucket", s->labels, bound, (double)below);
 	}
 	add_line(out, name, "_bucket", s->labels, "+Inf", (double)h->count);
