@@ -1,5 +1,10 @@
-/* daemon/admin.c - see admin.h. */
-#include "daemon/admin.h"
+/* daemon/admin.c - see admin.h: the socket, and who may ask what.
+ *
+ *   request -> known path? -> Host names loopback? -> method? -> X-Slipring? -> the route's fn
+ *
+ * What is answered is in routes.c and the files it names.
+ */
+#include "daemon/admin_priv.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -7,46 +12,28 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <unistd.h>
 
 #include <event2/buffer.h>
-#include <event2/http.h>
 #include <event2/keyvalq_struct.h>
 
 #include "base/log.h"
 #include "base/mem.h"
 
-#define ADMIN_MAGIC 0x61646d6eu
+#define MOUNT_MAGIC 0x6d6f756eu
 #define HEADERS_MAX 8192
 #define BODY_MAX 1024
 #define TIMEOUT_S 10
 
-struct admin {
+struct mount { /* a route in this admin */
 	uint32_t magic;
-	struct loop *lp;
-	const struct config *conf; /* borrowed */
-	struct pipeline *pl;	   /* borrowed */
-	struct evhttp *http;	   /* owned */
-	uint16_t port;
-	int64_t started_us; /* monotonic */
+	struct admin *a;
+	const struct admin_route *route;
 };
 
-static int64_t
-resident_bytes(void)
-{
-	FILE *f = fopen("/proc/self/statm", "re");
-	long long total, resident = 0;
+/* ---- answers ---- */
 
-	if (f == NULL)
-		return 0;
-	if (fscanf(f, "%lld %lld", &total, &resident) != 2)
-		resident = 0;
-	(void)fclose(f);
-	return resident * sysconf(_SC_PAGESIZE);
-}
-
-static void
-answer(struct evhttp_request *rq, int status, json_t *body)
+void
+admin_answer(struct evhttp_request *rq, int status, json_t *body)
 {
 	char *text = json_dumps(body, JSON_COMPACT);
 
@@ -60,11 +47,42 @@ answer(struct evhttp_request *rq, int status, json_t *body)
 	evhttp_send_reply(rq, status, NULL, NULL);
 }
 
-static void
-refuse(struct evhttp_request *rq, int status, const char *why)
+void
+admin_refuse(struct evhttp_request *rq, int status, const char *why)
 {
-	answer(rq, status, json_pack("{s:s}", "error", why));
+	admin_answer(rq, status, json_pack("{s:s}", "error", why));
 }
+
+void
+admin_refuse_err(struct evhttp_request *rq, const struct err *e)
+{
+	int status = e->code == ERR_NOT_FOUND ? HTTP_NOTFOUND
+	    : e->code == ERR_REFUSED	      ? 409
+	    : e->code == ERR_USAGE	      ? HTTP_BADREQUEST
+					      : HTTP_INTERNAL;
+
+	admin_refuse(rq, status, e->text);
+}
+
+int
+admin_param(struct evhttp_request *rq, const char *name, char *out, size_t room)
+{
+	const char *query = evhttp_uri_get_query(evhttp_request_get_evhttp_uri(rq));
+	struct evkeyvalq params = {0};
+	const char *text;
+	size_t n;
+
+	if (query == NULL || evhttp_parse_query_str(query, &params) != 0)
+		return -1;
+	text = evhttp_find_header(&params, name);
+	n = text != NULL ? strlen(text) : 0;
+	if (n != 0 && n < room)
+		memcpy(out, text, n + 1);
+	evhttp_clear_headers(&params);
+	return n != 0 && n < room ? 0 : -1;
+}
+
+/* ---- who may ask ---- */
 
 /* A page on another host name that resolves to 127.0.0.1 is not us. */
 static bool
@@ -81,107 +99,59 @@ names_loopback(struct evhttp_request *rq)
 	return inet_pton(AF_INET, host, &v4) == 1 && (ntohl(v4.s_addr) >> 24) == 127;
 }
 
-static bool
-allowed(struct evhttp_request *rq, enum evhttp_cmd_type method, const char *method_name)
+static void
+on_request(struct evhttp_request *rq, void *arg)
 {
+	struct mount *m = magic_check(arg, MOUNT_MAGIC);
+	bool post = m->route->post;
+
 	if (!names_loopback(rq)) {
-		refuse(rq, 403, "the Host header does not name this machine");
-		return false;
-	}
-	if (evhttp_request_get_command(rq) != method) {
-		evhttp_add_header(evhttp_request_get_output_headers(rq), "Allow", method_name);
-		refuse(rq, HTTP_BADMETHOD, "another method is wanted here");
-		return false;
-	}
-	return true;
-}
-
-static void
-on_status(struct evhttp_request *rq, void *arg)
-{
-	struct admin *a = magic_check(arg, ADMIN_MAGIC);
-	json_t *doc, *process, *store;
-
-	if (!allowed(rq, EVHTTP_REQ_GET, "GET"))
-		return;
-	doc = pipeline_status(a->pl);
-	process = json_pack("{s:s, s:i, s:I, s:I, s:I}", "version", SLIPRING_VERSION, "pid",
-	    (int)getpid(), "uptime_seconds",
-	    (json_int_t)((loop_now(a->lp) - a->started_us) / USEC_SEC), "resident_bytes",
-	    (json_int_t)resident_bytes(), "loop_passes", (json_int_t)loop_passes(a->lp));
-	store = json_object_get(doc, "store");
-	if (json_object_set_new(doc, "process", process) != 0 ||
-	    json_object_set_new(store, "type", json_string("sqlite")) != 0 ||
-	    json_object_set_new(store, "path", json_string(a->conf->store_path)) != 0) {
-		json_decref(doc);
-		refuse(rq, HTTP_INTERNAL, "out of memory");
+		admin_refuse(rq, 403, "the Host header does not name this machine");
 		return;
 	}
-	answer(rq, HTTP_OK, doc);
-}
-
-static void
-on_healthz(struct evhttp_request *rq, void *arg)
-{
-	(void)magic_check(arg, ADMIN_MAGIC);
-	if (allowed(rq, EVHTTP_REQ_GET, "GET"))
-		answer(rq, HTTP_OK, json_pack("{s:s}", "status", "ok"));
-}
-
-static int
-query_id(struct evhttp_request *rq, uint64_t *out)
-{
-	const char *query = evhttp_uri_get_query(evhttp_request_get_evhttp_uri(rq));
-	struct evkeyvalq params = {0};
-	const char *text;
-	int64_t id = -1;
-
-	if (query == NULL || evhttp_parse_query_str(query, &params) != 0)
-		return -1;
-	text = evhttp_find_header(&params, "id");
-	if (text == NULL || conf_parse_int(text, 1, INT64_MAX, &id, NULL) != 0)
-		id = -1;
-	evhttp_clear_headers(&params);
-	*out = (uint64_t)id;
-	return id > 0 ? 0 : -1;
-}
-
-static void
-on_gap_accept(struct evhttp_request *rq, void *arg)
-{
-	struct admin *a = magic_check(arg, ADMIN_MAGIC);
-	uint64_t id;
-	struct err e;
-
-	if (!allowed(rq, EVHTTP_REQ_POST, "POST"))
-		return;
-	if (evhttp_find_header(evhttp_request_get_input_headers(rq), "X-Slipring") == NULL) {
-		refuse(rq, 403, "the header X-Slipring: 1 is missing");
+	if (evhttp_request_get_command(rq) != (post ? EVHTTP_REQ_POST : EVHTTP_REQ_GET)) {
+		evhttp_add_header(
+		    evhttp_request_get_output_headers(rq), "Allow", post ? "POST" : "GET");
+		admin_refuse(rq, HTTP_BADMETHOD, "another method is wanted here");
 		return;
 	}
-	if (query_id(rq, &id) != 0) {
-		refuse(
-		    rq, HTTP_BADREQUEST, "id must be the number of a gap, as in /gaps/accept?id=3");
+	if (post &&
+	    evhttp_find_header(evhttp_request_get_input_headers(rq), "X-Slipring") == NULL) {
+		admin_refuse(rq, 403, "the header X-Slipring: 1 is missing");
 		return;
 	}
-	if (pipeline_gap_accept(a->pl, id, &e) != 0) {
-		refuse(rq,
-		    e.code == ERR_NOT_FOUND	? HTTP_NOTFOUND
-			: e.code == ERR_REFUSED ? 409
-						: 500,
-		    e.text);
-		return;
-	}
-	log_info("admin", "", "gap accepted id=%llu", (unsigned long long)id);
-	answer(rq, HTTP_OK, json_pack("{s:I}", "accepted", (json_int_t)id));
+	m->route->fn(m->a, rq);
 }
 
 static void
 on_other(struct evhttp_request *rq, void *arg)
 {
+	struct buf b = BUF_INIT(4096);
+
 	(void)magic_check(arg, ADMIN_MAGIC);
-	refuse(rq, HTTP_NOTFOUND, "there are /status, /healthz and /gaps/accept");
+	buf_add_str(&b, "there are");
+	for (const struct admin_route *r = admin_routes; r->path != NULL; r++)
+		buf_addf(&b, "%s %s", r == admin_routes ? "" : ",", r->path);
+	admin_refuse(rq, HTTP_NOTFOUND, buf_cstr(&b));
+	buf_close(&b);
 }
+
+static void
+mount_routes(struct admin *a)
+{
+	size_t n = 0;
+
+	while (admin_routes[n].path != NULL)
+		n++;
+	a->mounts = mem_array(n, sizeof *a->mounts);
+	for (size_t i = 0; i < n; i++) {
+		a->mounts[i] =
+		    (struct mount){.magic = MOUNT_MAGIC, .a = a, .route = &admin_routes[i]};
+		(void)evhttp_set_cb(a->http, admin_routes[i].path, on_request, &a->mounts[i]);
+	}
+}
+
+/* ---- the socket ---- */
 
 /* What the kernel gave us for port 0. */
 static uint16_t
@@ -215,8 +185,7 @@ bind_port(struct admin *a, struct err *e)
 }
 
 int
-admin_new(struct admin **out, struct loop *lp, const struct config *conf, struct pipeline *pl,
-    struct err *e)
+admin_new(struct admin **out, const struct wiring *w, const struct config *conf, struct err *e)
 {
 	struct admin *a;
 
@@ -225,11 +194,10 @@ admin_new(struct admin **out, struct loop *lp, const struct config *conf, struct
 		return 0;
 	a = mem_new(sizeof *a);
 	a->magic = ADMIN_MAGIC;
-	a->lp = lp;
+	a->w = w;
 	a->conf = conf;
-	a->pl = pl;
-	a->started_us = loop_now(lp);
-	a->http = evhttp_new(loop_native(lp));
+	a->started_us = loop_now(w->loop);
+	a->http = evhttp_new(loop_native(w->loop));
 	if (a->http == NULL) {
 		err_set(e, ERR_NOMEM, "admin: out of memory");
 		goto fail;
@@ -239,9 +207,7 @@ admin_new(struct admin **out, struct loop *lp, const struct config *conf, struct
 	evhttp_set_timeout(a->http, TIMEOUT_S);
 	evhttp_set_allowed_methods(a->http, EVHTTP_REQ_GET | EVHTTP_REQ_POST);
 	evhttp_set_gencb(a->http, on_other, a);
-	(void)evhttp_set_cb(a->http, "/status", on_status, a);
-	(void)evhttp_set_cb(a->http, "/healthz", on_healthz, a);
-	(void)evhttp_set_cb(a->http, "/gaps/accept", on_gap_accept, a);
+	mount_routes(a);
 	if (bind_port(a, e) != 0)
 		goto fail;
 	log_info("admin", "", "listening address=%s port=%u", conf->admin.host, a->port);
@@ -259,5 +225,6 @@ admin_close(struct admin *a)
 		return;
 	if (a->http != NULL)
 		evhttp_free(a->http);
+	free(a->mounts);
 	free(a);
 }

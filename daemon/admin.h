@@ -6,7 +6,7 @@
  *
  * There is no password. What keeps a web page in somebody's browser out: the
  * address is loopback, the Host header must name loopback (or a name that was
- * pointed at 127.0.0.1 would do), and the one request that changes something
+ * pointed at 127.0.0.1 would do), and every request that changes something
  * wants a header that a page cannot send elsewhere without being allowed to.
  *
  * Threading: loop thread (libevent's evhttp on the loop's base).
@@ -14,14 +14,12 @@
 #ifndef DAEMON_ADMIN_H
 #define DAEMON_ADMIN_H
 
-#include "base/loop.h"
-#include "daemon/config.h"
-#include "pipeline/pipeline.h"
+#include "daemon/wiring.h"
 
 struct admin;
 
-/* Binds and answers. Logs the address. conf and pl outlive it. ERR_IO if the port is taken. */
-int admin_new(struct admin **out, struct loop *lp, const struct config *conf, struct pipeline *pl,
+/* Binds and answers. Logs the address. w and conf outlive it. ERR_IO if the port is taken. */
+int admin_new(struct admin **out, const struct wiring *w, const struct config *conf,
     struct err *e) MUST_CHECK;
 void admin_close(struct admin *a); /* NULL allowed */
 

@@ -162,7 +162,7 @@ start(struct daemon *d, struct err *e)
 	    wiring_open_store(&d->w, d->conf, e) != 0 ||
 	    wiring_add_pipeline(&d->w, d->conf, &host, e) != 0)
 		return -1;
-	if (admin_new(&d->admin, d->w.loop, d->conf, d->w.pipeline, e) != 0)
+	if (admin_new(&d->admin, &d->w, d->conf, e) != 0)
 		return -1;
 	d->deadline = loop_timer_new(d->w.loop, on_deadline, d);
 	d->service = service_new(d->w.loop, write_status, d);

@@ -1,0 +1,85 @@
+/* daemon/routes.c - what the admin port answers: the table, and what is small
+ * enough to be answered here.
+ */
+#include "daemon/admin_priv.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/log.h"
+
+static int64_t
+resident_bytes(void)
+{
+	FILE *f = fopen("/proc/self/statm", "re");
+	long long total, resident = 0;
+
+	if (f == NULL)
+		return 0;
+	if (fscanf(f, "%lld %lld", &total, &resident) != 2)
+		resident = 0;
+	(void)fclose(f);
+	return resident * sysconf(_SC_PAGESIZE);
+}
+
+static json_t *
+process_json(const struct admin *a)
+{
+	struct loop *lp = a->w->loop;
+
+	return json_pack("{s:s, s:i, s:I, s:I, s:I}", "version", SLIPRING_VERSION, "pid",
+	    (int)getpid(), "uptime_seconds",
+	    (json_int_t)((loop_now(lp) - a->started_us) / USEC_SEC), "resident_bytes",
+	    (json_int_t)resident_bytes(), "loop_passes", (json_int_t)loop_passes(lp));
+}
+
+static void
+get_status(struct admin *a, struct evhttp_request *rq)
+{
+	json_t *doc = pipeline_status(a->w->pipeline);
+	json_t *store = json_object_get(doc, "store");
+
+	if (json_object_set_new(doc, "process", process_json(a)) != 0 ||
+	    json_object_set_new(store, "type", json_string("sqlite")) != 0 ||
+	    json_object_set_new(store, "path", json_string(a->conf->store_path)) != 0) {
+		json_decref(doc);
+		admin_refuse(rq, HTTP_INTERNAL, "out of memory");
+		return;
+	}
+	admin_answer(rq, HTTP_OK, doc);
+}
+
+static void
+get_healthz(struct admin *a, struct evhttp_request *rq)
+{
+	(void)a;
+	admin_answer(rq, HTTP_OK, json_pack("{s:s}", "status", "ok"));
+}
+
+static void
+post_gap_accept(struct admin *a, struct evhttp_request *rq)
+{
+	char text[24];
+	int64_t id;
+	struct err e;
+
+	if (admin_param(rq, "id", text, sizeof text) != 0 ||
+	    conf_parse_int(text, 1, INT64_MAX, &id, NULL) != 0) {
+		admin_refuse(
+		    rq, HTTP_BADREQUEST, "id must be the number of a gap, as in /gaps/accept?id=3");
+		return;
+	}
+	if (pipeline_gap_accept(a->w->pipeline, (uint64_t)id, &e) != 0) {
+		admin_refuse_err(rq, &e);
+		return;
+	}
+	log_info("admin", "", "gap accepted id=%lld", (long long)id);
+	admin_answer(rq, HTTP_OK, json_pack("{s:I}", "accepted", (json_int_t)id));
+}
+
+const struct admin_route admin_routes[] = {
+    {.path = "/status", .fn = get_status},
+    {.path = "/healthz", .fn = get_healthz},
+    {.path = "/gaps/accept", .post = true, .fn = post_gap_accept},
+    {.path = NULL},
+};
