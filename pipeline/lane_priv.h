@@ -1,5 +1,6 @@
-/* pipeline/lane_priv.h - what lane.c (submitting, reports, breaker) and window.c
- * (taking, memory) share.
+/* pipeline/lane_priv.h - what the files of a lane share: lane.c (the whole, breaker
+ * and halt), window.c (taking, memory), submit.c (order, batches), report.c
+ * (verdicts, retry, dead letters).
  *
  * An entry is one record in one lane. Its life:
  *
@@ -96,7 +97,23 @@ struct lane {
 void window_unring(struct window *w); /* nothing of it is queued any more */
 void parcel_close(struct parcel *pc);
 void lane_gave_back(struct lane *ln); /* held or reserved bytes fell */
-/* lane.c */
+/* submit.c */
+void lane_list_add(struct list *l, struct entry *en);
+void lane_make_ready(struct lane *ln, struct entry *en); /* BLOCKED -> READY; others as they are */
+void lane_pump(void *ln);
 void lane_pump_soon(struct lane *ln);
+/* report.c */
+void lane_on_report(void *ln, struct delivery *d, enum sink_verdict v, const struct err *why);
+void lane_on_ready(void *ln);
+/* lane.c */
+void lane_set_state(struct lane *ln, enum lane_state to, const char *why);
+void lane_begin_break(struct lane *ln, const char *why); /* settles from the next pump */
+void lane_settle_break(struct lane *ln);		 /* once nothing is out */
+
+static inline struct entry *
+entry_of_link(struct key_link *l)
+{
+	return l != NULL ? CONTAINER_OF(l, struct entry, key) : NULL;
+}
 
 #endif

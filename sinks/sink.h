@@ -2,7 +2,7 @@
  *
  * A sink writes batches somewhere and reports, record by record, what became
  * of each. It never retries, never sleeps, never touches a position: those are
- * the lane's job (pipeline/lane.c), so that they are written and tested once.
+ * the lane's job (pipeline/report.c), so that they are written and tested once.
  *
  *   lane --submit(batch)--> sink --> target
  *        <--report(delivery, verdict)-- exactly one per delivery submitted

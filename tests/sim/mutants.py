@@ -84,7 +84,7 @@ MUTANTS = {
 	rd->from = POS_TRIM_HORIZON;
 	rd->horizon = true;
 """)],
-    "batch-acked-whole": [("pipeline/lane.c", """\
+    "batch-acked-whole": [("pipeline/report.c", """\
 	if (v != SINK_ACK || ln->closing)
 		key_order_back(&ln->keys, &en->key);
 """, """\
