@@ -52,6 +52,7 @@ lane_settle_break(struct lane *ln)
 	if (ln->state != LANE_BREAKING || ln->out != 0 || ln->rejects != 0)
 		return;
 	if (ln->halting) {
+		ln->stats.halts++;
 		lane_set_state(ln, LANE_HALTED, "the sink cannot go on");
 	} else {
 		lane_set_state(ln, LANE_BROKEN, "failures in a row");
@@ -177,6 +178,8 @@ lane_new(struct lane **out, struct loop *lp, const char *name, const struct sink
 	ln->conf = *conf;
 	ln->host = *host;
 	ln->key = BUF_INIT(LIMIT_PAGE_BODY);
+	ln->stats.batch_records.shape = &histogram_count;
+	ln->stats.latency.shape = &histogram_latency;
 	ln->staged = mem_array((size_t)conf->batch_count, sizeof(struct delivery *));
 	ln->by_shard = (ops->caps & SINK_CAP_SHARD_ORDER) != 0;
 	key_order_init(&ln->keys, (ops->caps & SINK_CAP_KEY_ORDER) != 0);

@@ -74,12 +74,27 @@ enum lane_state {
 };
 const char *lane_state_name(enum lane_state s);
 
-struct lane_stats {
-	uint64_t taken, acked, retried, rejected, skipped, batches, drops;
-	uint64_t bytes_acked;
-	int64_t acked_at;	 /* monotonic; 0: never */
-	int64_t last_created_us; /* creation time of the last acked record; 0: none */
-	char last_error[256];	 /* "" while all is well */
+struct lane_stats {	    /* since the start; counters are of records unless they say otherwise */
+	uint64_t taken;	    /* from pages, to be delivered */
+	uint64_t acked;	    /* repeats included */
+	uint64_t retried;   /* reports of RETRY, HALT and SPLIT */
+	uint64_t split;	    /* of those, SPLIT */
+	uint64_t rejected;  /* refused for good: by the sink, alone after SPLIT, or given up */
+	uint64_t gave_up;   /* of those, after retry.give-up-after */
+	uint64_t buried;    /* of those, durable as dead letters */
+	uint64_t discarded; /* of those, left out by on-reject: skip */
+	uint64_t skipped;   /* older than the sink's beginning, never to be delivered */
+	uint64_t filtered;  /* left out by filters */
+	uint64_t batches;   /* submits that were taken */
+	uint64_t drops;	    /* times that everything held was let go of */
+	uint64_t halts;	    /* times that it was halted */
+	uint64_t bytes_taken, bytes_acked; /* of records as they came */
+	uint64_t rejected_in_row;	   /* refused since the last ACK; a gauge */
+	struct histogram batch_records;	   /* records a batch */
+	struct histogram latency;	   /* submit to report, each record */
+	int64_t acked_at;		   /* monotonic; 0: never */
+	int64_t last_created_us;	   /* creation time of the last acked record; 0: none */
+	char last_error[256];		   /* "" while all is well */
 };
 
 int lane_new(struct lane **out, struct loop *lp, const char *name, const struct sink_ops *ops,

@@ -27,7 +27,8 @@ enum entry_state {
 	ENTRY_DONE,
 };
 
-struct batch { /* what one submit() took */
+struct batch {		 /* what one submit() took */
+	int64_t sent_at; /* monotonic */
 	size_t left;
 	size_t acked;
 	size_t retried;

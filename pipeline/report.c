@@ -39,6 +39,7 @@ entry_acked(struct lane *ln, struct entry *en)
 	ln->stats.acked++;
 	ln->stats.bytes_acked += en->d.rec->raw.n;
 	ln->stats.acked_at = loop_now(ln->loop);
+	ln->stats.rejected_in_row = 0;
 	if (en->d.rec->created_us > 0)
 		ln->stats.last_created_us = en->d.rec->created_us;
 	entry_done(ln, en);
@@ -67,6 +68,7 @@ entry_reject(struct lane *ln, struct entry *en, const struct err *why)
 	struct reject *rj = mem_new(sizeof *rj);
 
 	ln->stats.rejected++;
+	ln->stats.rejected_in_row++;
 	ln->rejects++;
 	en->state = ENTRY_REJECTED;
 	*rj = (struct reject){
@@ -103,6 +105,7 @@ lane_buried(struct reject *rj)
 	struct entry *en = rj->entry;
 	struct lane *ln = reject_over(rj);
 
+	ln->stats.buried++;
 	entry_done(ln, en);
 	lane_settle_break(ln);
 	lane_pump_soon(ln);
@@ -164,6 +167,7 @@ lane_on_report(void *host, struct delivery *d, enum sink_verdict v, const struct
 	en->batch = NULL;
 	ln->out--;
 	b->left--;
+	histogram_add(&ln->stats.latency, loop_now(ln->loop) - b->sent_at);
 	if (v != SINK_ACK || ln->closing)
 		key_order_back(&ln->keys, &en->key);
 	if (ln->closing) {
@@ -179,6 +183,7 @@ lane_on_report(void *host, struct delivery *d, enum sink_verdict v, const struct
 		break;
 	case SINK_SPLIT:
 	case SINK_RETRY:
+		ln->stats.split += v == SINK_SPLIT;
 		note_error(ln, why);
 		log_debug("lane", ln->name, "retry attempt=%u why=\"%s\"", en->attempts,
 		    ln->stats.last_error);

@@ -200,6 +200,7 @@ submit_one(struct lane *ln)
 		return false;
 	}
 	b->left = n;
+	b->sent_at = loop_now(ln->loop);
 	ln->out += (int64_t)n;
 	if (ln->ops->submit(ln->sink, ln->staged, n) == SINK_FULL) {
 		ln->out -= (int64_t)n;
@@ -208,6 +209,7 @@ submit_one(struct lane *ln)
 		return false;
 	}
 	ln->stats.batches++;
+	histogram_add(&ln->stats.batch_records, (int64_t)n);
 	ln->queued_since = loop_now(ln->loop);
 	return true;
 }

@@ -182,6 +182,7 @@ entry_queue(struct window *w, struct parcel *pc, const struct record *r)
 		ln->queued_since = loop_now(ln->loop);
 	ln->queued_bytes += (int64_t)r->raw.n;
 	ln->stats.taken++;
+	ln->stats.bytes_taken += r->raw.n;
 }
 
 static void
