@@ -9,6 +9,7 @@
 struct frontier_slot {
 	struct seq seq;
 	bool done;
+	int64_t created_us;
 };
 
 #define FIRST_CAP 64u
@@ -49,7 +50,7 @@ frontier_close(struct frontier *f)
 }
 
 uint64_t
-frontier_push(struct frontier *f, const struct seq *seq)
+frontier_push(struct frontier *f, const struct seq *seq, int64_t created_us)
 {
 	const struct seq *last = &f->acked;
 
@@ -59,7 +60,7 @@ frontier_push(struct frontier *f, const struct seq *seq)
 	assert(!seq_is_set(last) || seq_cmp(last, seq) < 0);
 	if (f->tail - f->head == f->cap)
 		grow(f);
-	*slot_of(f, f->tail) = (struct frontier_slot){.seq = *seq};
+	*slot_of(f, f->tail) = (struct frontier_slot){.seq = *seq, .created_us = created_us};
 	return f->tail++;
 }
 
@@ -76,7 +77,15 @@ frontier_done(struct frontier *f, uint64_t ticket)
 	while (f->head != f->tail && slot_of(f, f->head)->done)
 		f->head++;
 	f->acked = slot_of(f, f->head - 1)->seq;
+	if (slot_of(f, f->head - 1)->created_us != 0)
+		f->acked_us = slot_of(f, f->head - 1)->created_us;
 	return true;
+}
+
+int64_t
+frontier_oldest(const struct frontier *f)
+{
+	return frontier_empty(f) ? 0 : slot_of(f, f->head)->created_us;
 }
 
 void

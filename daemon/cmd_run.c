@@ -142,7 +142,7 @@ write_status(void *arg, struct buf *out)
 		json_array_foreach(json_object_get(o, "sinks"), j, sub)
 		{
 			double age =
-			    json_number_value(json_object_get(sub, "oldest_unacked_seconds"));
+			    json_number_value(json_object_get(sub, "delivery_age_seconds"));
 
 			oldest = age > oldest ? age : oldest;
 		}

@@ -111,7 +111,7 @@ print_ways(const json_t *doc)
 	    json_object_get(stream, "sinks"), j, o){columns_add(&c, text_of(stream, "name"));
 	columns_add(&c, text_of(o, "sink"));
 	columns_add(&c, json_is_true(json_object_get(o, "caught_up")) ? "yes" : "no");
-	add_age(&c, number_of(o, "oldest_unacked_seconds"));
+	add_age(&c, number_of(o, "delivery_age_seconds"));
 	columns_addf(&c, "%lld", (long long)int_of(o, "unacked"));
 	add_counts(&c, json_object_get(o, "shards"));
 }

@@ -193,6 +193,7 @@ line_open(struct run *rn, bool catching, const struct pos *from)
 		rn->calls = rate_new(pl->loop, (unsigned)fd->conf->calls_per_second, 1);
 	l->run = rn;
 	l->from = *from;
+	l->read = from->kind == POS_AFTER ? from->seq : (struct seq){0};
 	l->catching = catching;
 	l->started_at = loop_now(pl->loop);
 	l->reader = reader_new(pl->loop, fd->api, rn->calls, !catching, &fd->reader_conf, fd->arn,
@@ -492,6 +493,7 @@ static void
 track_take(struct track *t, struct page *page)
 {
 	track_unreserve(t);
+	track_note_clear(t);
 	for (size_t i = 0; i < page->count; i++)
 		if (before_gap(t, &page->records[i].seq))
 			note_last(t, &page->records[i].seq);
@@ -500,7 +502,8 @@ track_take(struct track *t, struct page *page)
 	for (size_t i = 0; i < page->count && track_pinned(t); i++)
 		if (seq_cmp(&page->records[i].seq, &t->base.seq) < 0)
 			note_last(t, &page->records[i].seq);
-	(void)lane_take(&t->window, page, &t->last, t->base.since_us);
+	if (lane_take(&t->window, page, &t->last, t->base.since_us) != 0)
+		t->owed_us = 0;
 	for (size_t i = 0; i < page->count; i++)
 		note_last(t, &page->records[i].seq);
 }
@@ -539,7 +542,6 @@ line_page(void *ctx, struct reader *rd, struct page *page, size_t credited)
 	struct run *rn = l->run;
 	struct feed *fd = rn->feed;
 
-	(void)rd;
 	(void)credited;
 	fd->pages++;
 	fd->records += page->count;
@@ -548,6 +550,10 @@ line_page(void *ctx, struct reader *rd, struct page *page, size_t credited)
 	rn->gone_tries = 0;
 	for (struct track *t = l->tracks; t != NULL; t = t->next)
 		track_take(t, page);
+	for (size_t i = 0; i < fd->sub_count && page->count != 0; i++)
+		track_note_owed(&rn->tracks[i], page, &l->read);
+	if (seq_is_set(reader_last(rd)))
+		l->read = *reader_last(rd);
 	(void)pipeline_bytes(fd->pl, &fd->pl->peak);
 	line_turn_over(l);
 	if (l->catching)

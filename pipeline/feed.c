@@ -102,10 +102,8 @@ subscriber_write(struct keep_item *it, struct txn *t)
 
 /* ---- where a sink begins ---- */
 
-/* Our clock, corrected by the service's where they differ: creation times are
- * compared with it. */
-static int64_t
-service_time(const struct feed *fd)
+int64_t
+feed_wall(const struct feed *fd)
 {
 	int64_t skew = api_clock_skew(fd->api);
 
@@ -125,7 +123,7 @@ late(const struct feed *fd, int64_t now)
 void
 feed_enter_running(struct feed *fd)
 {
-	int64_t now = service_time(fd);
+	int64_t now = feed_wall(fd);
 
 	feed_set_state(fd, FEED_RUNNING, "positions are durable");
 	for (struct shard *sh = lineage_first(fd->lineage); sh != NULL; sh = sh->next)
@@ -184,7 +182,7 @@ subscribe(struct feed *fd)
 		if (sub->subscribed)
 			continue;
 		sub->subscribed = true;
-		sub->begun_us = service_time(fd);
+		sub->begun_us = feed_wall(fd);
 		fd->rows_pending++;
 		subscribe_shards(fd, i);
 		keeper_mark(k, &sub->keep, true);

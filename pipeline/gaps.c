@@ -48,6 +48,7 @@ track_pass_gap(struct track *t)
 	frontier_close(&t->window.frontier);
 	frontier_init(&t->window.frontier);
 	t->last.n = 0;
+	t->owed_us = 0;
 	t->base = at;
 	keeper_mark(t->run->feed->pl->keeper, &t->keep, false);
 	track_make_ready(t, "its gap is settled");

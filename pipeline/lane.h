@@ -109,8 +109,6 @@ void window_init(struct window *w, struct lane *ln, const struct origin *origin)
 void lane_drop_window(struct window *w);
 /* Lets go of everything; nothing of it may be out (lane_close_sink() first). */
 void window_close(struct window *w);
-/* Creation time (wall, us) of the oldest record that is not done; 0: none. */
-int64_t window_oldest(const struct window *w);
 
 /* Takes a reference on the page if any record is wanted: those above `after`
  * (unset: all). Records created before since_us are passed as done without being

@@ -74,6 +74,9 @@ struct track {
 	size_t reserved;	    /* bytes asked of the lane for the read under way */
 	struct pos base;	    /* where it begins; holds until something was acked */
 	struct seq last;	    /* highest number taken; unset: nothing */
+	int64_t owed_us;  /* creation of the next record it must be given, when it is not held
+	                             * and yet known; 0: not known */
+	int64_t clear_us; /* all that was created before this (service's clock) is done */
 	enum track_state state;
 	enum reader_loss loss; /* LOST */
 	struct gap_item *gap;  /* GAP, and until the first record after it */
@@ -86,6 +89,7 @@ struct line {
 	struct run *run;
 	struct reader *reader; /* owned; NULL: the line is free */
 	struct pos from;       /* where the reader was started */
+	struct seq read;       /* up to where pages have been handed on; unset: not known */
 	struct track *tracks;
 	size_t track_count;
 	bool catching; /* else leading */
@@ -199,6 +203,7 @@ void feed_stop(struct feed *fd);  /* drain: no reads any more */
 void feed_close(struct feed *fd); /* lanes' sinks are closed, lanes are not */
 void feed_set_state(struct feed *fd, enum feed_state to, const char *why);
 const char *feed_state_name(enum feed_state s);
+int64_t feed_wall(const struct feed *fd); /* the service's clock: creation times compare with it */
 bool feed_idle(const struct feed *fd);
 void feed_enter_running(struct feed *fd); /* positions are durable, or gaps settled */
 void feed_open_stream(struct feed *fd, const char *arn);
@@ -241,6 +246,10 @@ struct pos track_position(const struct track *t); /* what is saved */
 void track_moved(struct track *t);		  /* its frontier moved */
 void track_complete(struct track *t, const char *why);
 void track_dropped(struct track *t); /* its lane let go of its records */
+/* Before a page changes that: its reader had nothing more, and all is done. */
+void track_note_clear(struct track *t);
+/* A page went by that it was not given, beginning right behind `before`. */
+void track_note_owed(struct track *t, const struct page *page, const struct seq *before);
 /* Its stream stands still: no probe waits for its tracks. */
 void run_forget_backlog(struct run *rn);
 

@@ -2,6 +2,10 @@
 #include "pipeline/pipeline_priv.h"
 
 #include "base/log.h"
+#include "pipeline/lag.h"
+
+/* Shards that are listed one by one; the others are in the sums. */
+#define WORST_SHOWN 20
 
 static json_t *
 text(struct slice s)
@@ -26,51 +30,48 @@ age(struct pipeline *pl, int64_t created_us)
 	return created_us > 0 && now > created_us ? (double)(now - created_us) / 1e6 : 0;
 }
 
-struct lag { /* of one sink on one stream */
-	size_t by_state[TRACK_COMPLETE + 1];
-	int64_t oldest; /* creation time of the oldest record that is not acked */
-	size_t held;
-	bool caught_up;
-};
-
-static struct lag
-lag_of(struct feed *fd, size_t i)
+/* Of one sink on one stream. */
+static void
+count_tracks(const struct feed *fd, size_t i, size_t by_state[TRACK_COMPLETE + 1], size_t *held)
 {
-	struct lag lag = {.caught_up = fd->state == FEED_RUNNING || fd->state == FEED_DRAINED};
-
 	if (fd->lineage == NULL)
-		return lag;
+		return;
 	for (struct shard *sh = lineage_first(fd->lineage); sh != NULL; sh = sh->next) {
-		const struct track *t;
-		int64_t oldest;
+		const struct run *rn = sh->user;
 
-		if (sh->user == NULL)
+		if (rn == NULL)
 			continue;
-		t = &((struct run *)sh->user)->tracks[i];
-		lag.by_state[t->state]++;
-		lag.held += (size_t)(t->window.frontier.tail - t->window.frontier.head);
-		oldest = window_oldest(&t->window);
-		if (oldest != 0 && (lag.oldest == 0 || oldest < lag.oldest))
-			lag.oldest = oldest;
-		if (t->state == TRACK_COMPLETE)
-			continue;
-		if (t->state != TRACK_FED || oldest != 0 ||
-		    reader_caught_up_at(t->line->reader) == 0)
-			lag.caught_up = false;
+		by_state[rn->tracks[i].state]++;
+		*held += (size_t)(rn->tracks[i].window.frontier.tail -
+		    rn->tracks[i].window.frontier.head);
 	}
-	return lag;
 }
 
 static json_t *
-tracks_json(const struct lag *lag)
+tracks_json(const size_t by_state[TRACK_COMPLETE + 1])
 {
 	json_t *o = json_object();
 
 	for (size_t s = 0; s <= TRACK_COMPLETE; s++)
-		if (lag->by_state[s] != 0)
+		if (by_state[s] != 0)
 			json_object_set_new(o, track_state_name((enum track_state)s),
-			    json_integer((json_int_t)lag->by_state[s]));
+			    json_integer((json_int_t)by_state[s]));
 	return o;
+}
+
+static json_t *
+subscriber_json(struct feed *fd, size_t i)
+{
+	size_t by_state[TRACK_COMPLETE + 1] = {0}, held = 0;
+	struct lag_sum sum = lag_of_sink(fd, i);
+	bool settled = fd->state == FEED_RUNNING || fd->state == FEED_DRAINED;
+
+	count_tracks(fd, i, by_state, &held);
+	return json_pack("{s:s, s:b, s:f, s:f, s:f, s:I, s:o}", "sink",
+	    lane_name(fd->subs[i].slot->lane), "caught_up", settled && sum.worst.clear,
+	    "iterator_age_seconds", sum.worst.iterator_age, "delivery_age_seconds",
+	    sum.worst.delivery_age, "seconds_until_trim", sum.worst.until_trim, "unacked",
+	    (json_int_t)held, "shards", tracks_json(by_state));
 }
 
 static json_t *
@@ -78,14 +79,42 @@ subscribers_json(struct feed *fd)
 {
 	json_t *list = json_array();
 
-	for (size_t i = 0; i < fd->sub_count; i++) {
-		struct lag lag = lag_of(fd, i);
+	for (size_t i = 0; i < fd->sub_count; i++)
+		json_array_append_new(list, subscriber_json(fd, i));
+	return list;
+}
 
+/* What a track is at, beside its state. */
+static const char *
+track_way(const struct track *t)
+{
+	if (t->state == TRACK_FED)
+		return t->line->catching ? "catching-up" : "leading";
+	if (t->state == TRACK_READY && !lane_usable(t->sub->slot->lane))
+		return "sink-down";
+	return t->state == TRACK_READY ? "detached" : track_state_name(t->state);
+}
+
+static json_t *
+worst_json(struct pipeline *pl)
+{
+	struct lag_row rows[WORST_SHOWN];
+	size_t n = lag_worst(pl, rows, WORST_SHOWN);
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < n; i++) {
+		const struct track *t = rows[i].track;
+		const struct lag *l = &rows[i].lag;
+
+		if (l->clear)
+			continue;
 		json_array_append_new(list,
-		    json_pack("{s:s, s:b, s:f, s:I, s:o}", "sink",
-			lane_name(fd->subs[i].slot->lane), "caught_up", lag.caught_up,
-			"oldest_unacked_seconds", age(fd->pl, lag.oldest), "unacked",
-			(json_int_t)lag.held, "shards", tracks_json(&lag)));
+		    json_pack("{s:s, s:s, s:s, s:s, s:s, s:f, s:f, s:f}", "stream",
+			t->run->feed->name, "shard", t->run->shard->id, "sink",
+			lane_name(t->sub->slot->lane), "state", track_state_name(t->state), "way",
+			track_way(t), "iterator_age_seconds", l->iterator_age,
+			"delivery_age_seconds", l->delivery_age, "seconds_until_trim",
+			l->until_trim));
 	}
 	return list;
 }
@@ -171,9 +200,9 @@ pipeline_status(struct pipeline *pl)
 		json_array_append_new(streams, feed_json(fd));
 	for (struct slot *sl = pl->slots; sl != NULL; sl = sl->next)
 		json_array_append_new(sinks, lane_json(pl, sl->lane));
-	return json_pack("{s:o, s:o, s:{s:I, s:I, s:I}, s:I, s:{s:s, s:f}}", "streams", streams,
-	    "sinks", sinks, "memory", "budget_bytes", (json_int_t)pl->conf.memory_budget,
-	    "held_bytes", (json_int_t)held, "peak_bytes", (json_int_t)peak, "dead_letters",
-	    (json_int_t)pl->dead_letters, "store", "trouble", keeper_trouble(pl->keeper),
-	    "commit_seconds", (double)keeper_latency(pl->keeper) / 1e6);
+	return json_pack("{s:o, s:o, s:o, s:{s:I, s:I, s:I}, s:I, s:{s:s, s:f}}", "streams",
+	    streams, "sinks", sinks, "worst", worst_json(pl), "memory", "budget_bytes",
+	    (json_int_t)pl->conf.memory_budget, "held_bytes", (json_int_t)held, "peak_bytes",
+	    (json_int_t)peak, "dead_letters", (json_int_t)pl->dead_letters, "store", "trouble",
+	    keeper_trouble(pl->keeper), "commit_seconds", (double)keeper_latency(pl->keeper) / 1e6);
 }

@@ -122,12 +122,55 @@ track_join(struct track *t, struct line *l)
 	track_asked_before(t);
 }
 
+void
+track_note_clear(struct track *t)
+{
+	struct feed *fd = t->run->feed;
+	int64_t at, now;
+
+	if (t->state != TRACK_FED || t->owed_us != 0 || !frontier_empty(&t->window.frontier) ||
+	    t->line->reader == NULL)
+		return;
+	at = reader_quiet_at(t->line->reader);
+	now = loop_now(fd->pl->loop);
+	if (at != 0 && feed_wall(fd) - (now - at) > t->clear_us)
+		t->clear_us = feed_wall(fd) - (now - at);
+}
+
+void
+track_note_owed(struct track *t, const struct page *page, const struct seq *before)
+{
+	if (t->state != TRACK_READY || t->owed_us != 0 || !seq_is_set(before) ||
+	    !seq_is_set(&t->last) || seq_cmp(before, &t->last) > 0)
+		return;
+	for (size_t i = 0; i < page->count; i++)
+		if (seq_cmp(&page->records[i].seq, &t->last) > 0) {
+			t->owed_us = page->records[i].created_us;
+			return;
+		}
+}
+
+/* What it held it must be given again, the oldest of it first. */
+static void
+note_dropped(struct track *t)
+{
+	const struct frontier *f = &t->window.frontier;
+
+	if (frontier_empty(f))
+		track_note_clear(t);
+	else if (frontier_oldest(f) != 0)
+		t->owed_us = frontier_oldest(f);
+	else /* it does not say: no earlier than what came before it */
+		t->owed_us = f->acked_us != 0 ? f->acked_us : feed_wall(t->run->feed);
+}
+
 /* Off its line; the caller sets the next state and, after the last of its
  * tracks, closes the line. */
 void
 track_leave(struct track *t)
 {
 	track_unreserve(t);
+	track_note_clear(t);
 	t->line->track_count--;
 	t->line = NULL;
 }
@@ -220,6 +263,7 @@ track_dropped(struct track *t)
 	bool held = !frontier_empty(&t->window.frontier) && t->run->feed->state == FEED_RUNNING;
 	struct line *l = t->line;
 
+	note_dropped(t);
 	lane_drop_window(&t->window);
 	t->last = t->window.frontier.acked;
 	switch (t->state) {

@@ -56,16 +56,6 @@ window_init(struct window *w, struct lane *ln, const struct origin *origin)
 	frontier_init(&w->frontier);
 }
 
-int64_t
-window_oldest(const struct window *w)
-{
-	for (const struct parcel *pc = w->parcels; pc != NULL; pc = pc->next)
-		for (size_t i = 0; i < pc->count; i++)
-			if (pc->entries[i].state != ENTRY_DONE)
-				return pc->entries[i].d.rec->created_us;
-	return 0;
-}
-
 /* ---- memory ---- */
 
 void
@@ -169,7 +159,7 @@ entry_queue(struct window *w, struct parcel *pc, const struct record *r)
 	en->d = (struct delivery){
 	    .rec = r, .origin = w->origin, .key_hash = key_hash(buf_slice(&ln->key))};
 	en->parcel = pc;
-	en->ticket = frontier_push(&w->frontier, &r->seq);
+	en->ticket = frontier_push(&w->frontier, &r->seq, r->created_us);
 	en->state = ENTRY_QUEUED;
 	pc->left++;
 	key_order_enter(&ln->keys, &en->key, ln->by_shard ? w->shard_hash : en->d.key_hash);
@@ -188,7 +178,7 @@ entry_queue(struct window *w, struct parcel *pc, const struct record *r)
 static void
 pass_over(struct window *w, const struct record *r)
 {
-	uint64_t ticket = frontier_push(&w->frontier, &r->seq);
+	uint64_t ticket = frontier_push(&w->frontier, &r->seq, r->created_us);
 
 	w->lane->stats.skipped++;
 	if (frontier_done(&w->frontier, ticket))

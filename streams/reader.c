@@ -63,7 +63,7 @@ struct reader {
 	int64_t iterator_at; /* when it was asked for: its life may have begun then */
 	int64_t called_at;   /* the call under way */
 	int64_t idle_us;
-	int64_t caught_up_at;
+	int64_t caught_up_at, quiet_at;
 	size_t estimate; /* bytes to ask credit for */
 	size_t credited; /* READING only */
 	struct seq start;
@@ -440,7 +440,7 @@ take_quiet(struct reader *rd, const struct page *page)
 	if (rd->empty < UINT16_MAX)
 		rd->empty++;
 	if (!rd->closed && (!rd->crossing || rd->empty >= EMPTY_ENOUGH))
-		rd->caught_up_at = loop_now(rd->loop);
+		rd->caught_up_at = rd->quiet_at = loop_now(rd->loop);
 }
 
 static int64_t
@@ -630,6 +630,12 @@ int64_t
 reader_caught_up_at(const struct reader *rd)
 {
 	return rd->caught_up_at;
+}
+
+int64_t
+reader_quiet_at(const struct reader *rd)
+{
+	return rd->quiet_at;
 }
 
 bool

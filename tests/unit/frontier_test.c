@@ -45,7 +45,7 @@ stands_before_the_first_that_is_not_done(void **state)
 	for (uint64_t i = 1; i <= 4; i++) {
 		struct seq s = seq(i);
 
-		t[i] = frontier_push(&f, &s);
+		t[i] = frontier_push(&f, &s, 0);
 	}
 	assert_false(seq_is_set(&f.acked));
 	assert_true(frontier_done(&f, t[1]));
@@ -70,7 +70,7 @@ drop_keeps_the_frontier_and_takes_the_records_again(void **state)
 	frontier_init(&f);
 	for (uint64_t i = 10; i < 20; i++) {
 		s = seq(i);
-		old = frontier_push(&f, &s);
+		old = frontier_push(&f, &s, 0);
 		if (i == 10 || i == 15)
 			(void)frontier_done(&f, old);
 	}
@@ -79,12 +79,43 @@ drop_keeps_the_frontier_and_takes_the_records_again(void **state)
 	assert_true(frontier_empty(&f));
 	assert_acked(&f, 10);
 	s = seq(11);
-	again = frontier_push(&f, &s);
+	again = frontier_push(&f, &s, 0);
 	assert_true(again > old);
 	s = seq(12);
-	(void)frontier_push(&f, &s);
+	(void)frontier_push(&f, &s, 0);
 	assert_true(frontier_done(&f, again));
 	assert_acked(&f, 11);
+	frontier_close(&f);
+}
+
+/* Ages are of what stands at the frontier, whatever was done beyond it. */
+static void
+tells_when_its_ends_were_created(void **state)
+{
+	struct frontier f;
+	uint64_t t[5];
+
+	(void)state;
+	frontier_init(&f);
+	assert_int_equal(frontier_oldest(&f), 0);
+	for (uint64_t i = 1; i <= 4; i++) {
+		struct seq s = seq(i);
+
+		t[i] = frontier_push(&f, &s, i == 4 ? 0 : (int64_t)i * 1000);
+	}
+	assert_int_equal(frontier_oldest(&f), 1000);
+	assert_int_equal(f.acked_us, 0);
+	(void)frontier_done(&f, t[3]);
+	assert_int_equal(frontier_oldest(&f), 1000);
+	assert_int_equal(f.acked_us, 0);
+	(void)frontier_done(&f, t[1]);
+	assert_int_equal(frontier_oldest(&f), 2000);
+	assert_int_equal(f.acked_us, 1000);
+	(void)frontier_done(&f, t[2]);
+	assert_int_equal(f.acked_us, 3000);
+	assert_int_equal(frontier_oldest(&f), 0); /* there is one, and it does not say */
+	(void)frontier_done(&f, t[4]);
+	assert_int_equal(f.acked_us, 3000); /* what is known stays */
 	frontier_close(&f);
 }
 
@@ -115,7 +146,7 @@ agrees_with_a_naive_model(void **state)
 			    rng_below(&rng, 2) == 0) {
 				struct seq s = seq(++pushed);
 
-				ticket[pushed] = frontier_push(&f, &s);
+				ticket[pushed] = frontier_push(&f, &s, 0);
 				continue;
 			}
 			if (pushed == acked)
@@ -154,6 +185,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(stands_before_the_first_that_is_not_done),
 	    cmocka_unit_test(drop_keeps_the_frontier_and_takes_the_records_again),
+	    cmocka_unit_test(tells_when_its_ends_were_created),
 	    cmocka_unit_test(agrees_with_a_naive_model),
 	};
 

@@ -907,6 +907,7 @@ test_caught_up(void **state)
 	w.newest = 200000;
 	fake_run(w.loop, 2 * USEC_SEC);
 	assert_int_equal(reader_caught_up_at(w.rd), 0);
+	assert_true(reader_quiet_at(w.rd) > at); /* kept */
 	world_close(&w);
 }
 
