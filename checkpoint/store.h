@@ -55,14 +55,23 @@ struct gap {
 	int64_t settled_us;	    /* 0 while open */
 };
 
-struct dead_letter {
+struct dead_letter { /* a record that its sink refused */
+	/* Given by the host: last id + 1. One that comes again (same arn, shard, sink, seq)
+	 * keeps its first. */
+	uint64_t id;
 	const char *arn, *shard, *sink, *stream;
 	struct seq seq;
 	struct slice event_id;
-	struct slice record; /* the whole record as it came */
-	const char *reason;
-	unsigned attempts;
-	int64_t first_us, last_us;
+	struct slice record; /* whole, as it came; absent where only heads are handed out */
+	const char *key;     /* canonical (record/key.h) */
+	uint64_t key_hash;
+	const char *hash_key, *range_key; /* names of its attributes; "" where not known, or none */
+	const char *reason;		  /* the last one */
+	unsigned attempts;		  /* submissions; those of one that comes again are added */
+	int64_t first_us, last_us;	  /* wall clock: first submission, last refusal */
+	/* Version (record/version.h) of the newest write of that item that the sink has
+	 * acknowledged since; "": none. */
+	const char *superseded;
 };
 
 struct stream_row {
@@ -99,19 +108,24 @@ struct store_visitor {
 	void (*shard)(void *ctx, const struct shard_row *r);
 	void (*position)(void *ctx, const struct position_row *r);
 	void (*gap)(void *ctx, const struct gap *g);
-	void (*dead_letter)(void *ctx, uint64_t id, const struct dead_letter *d);
+	/* Heads only, in the order of ids. A start must not read gigabytes of records. */
+	void (*dead_letter)(void *ctx, const struct dead_letter *d);
+	void (*last_dead_letter)(void *ctx, uint64_t id); /* the highest ever given; 0: none */
 };
 
 struct txn *txn_new(void);
 void txn_close(struct txn *t); /* by the host only one that was not committed;
                                 * by a store after it was carried out */
-void txn_stream(struct txn *t, const struct stream_row *r);		  /* upsert by arn */
-void txn_subscription(struct txn *t, const struct subscription_row *r);	  /* upsert */
-void txn_shard(struct txn *t, const struct shard_row *r);		  /* upsert */
-void txn_position(struct txn *t, const struct position_row *r);		  /* upsert */
-void txn_gap(struct txn *t, const struct gap *g);			  /* upsert by id */
-void txn_dead_letter(struct txn *t, const struct dead_letter *d);	  /* append; same
-                * (arn, shard, sink, seq) again: attempts and last_us updated, never a second row */
+void txn_stream(struct txn *t, const struct stream_row *r);		/* upsert by arn */
+void txn_subscription(struct txn *t, const struct subscription_row *r); /* upsert */
+void txn_shard(struct txn *t, const struct shard_row *r);		/* upsert */
+void txn_position(struct txn *t, const struct position_row *r);		/* upsert */
+void txn_gap(struct txn *t, const struct gap *g);			/* upsert by id */
+void txn_dead_letter(struct txn *t, const struct dead_letter *d);	/* append; same
+                * (arn, shard, sink, seq) again: attempts added, reason and last_us replaced, never a
+                * second row */
+void txn_drop_letter(struct txn *t, uint64_t id);			/* delivered, or given up */
+void txn_supersede(struct txn *t, uint64_t id, const char *version);
 void txn_forget_shard(struct txn *t, const char *arn, const char *shard); /* row and positions */
 void txn_delete_position(struct txn *t, const char *arn, const char *shard, const char *sink);
 void txn_delete_subscription(struct txn *t, const char *arn, const char *sink);
@@ -137,6 +151,8 @@ enum txn_kind {
 	TXN_FORGET_SHARD,
 	TXN_DELETE_POSITION,
 	TXN_DELETE_SUBSCRIPTION,
+	TXN_DROP_LETTER,
+	TXN_SUPERSEDE,
 };
 struct txn_op {
 	enum txn_kind kind;
@@ -148,10 +164,13 @@ struct txn_op {
 		struct position_row
 		    position; /* also DELETE_POSITION; DELETE_SUBSCRIPTION: arn, sink */
 		struct gap gap;
-		struct dead_letter dead_letter;
+		struct dead_letter
+		    dead_letter; /* also DROP_LETTER: id; SUPERSEDE: id, superseded */
 	} u;
 };
 const struct txn_op *txn_first(const struct txn *t);
+
+struct letter_query;
 
 struct store_ops {
 	const char *name;
@@ -160,6 +179,15 @@ struct store_ops {
 	int (*load)(struct store *s, const struct store_visitor *v, struct err *e) MUST_CHECK;
 	void (*commit)(struct store *s, struct txn *t, void (*done)(void *arg, const struct err *e),
 	    void *arg);
+	/* Dead letters that q wants, in the order of ids; each: borrowed, for the call. Blocks:
+	 * for commands. Optional. */
+	int (*letters)(struct store *s, const struct letter_query *q,
+	    void (*each)(void *ctx, const struct dead_letter *d), void *ctx,
+	    struct err *e) MUST_CHECK;
+	/* The same off the loop, of what was committed before: as the TXN_DEAD_LETTER
+	 * operations of a transaction, which is done's to close (NULL with e). Optional. */
+	void (*fetch)(struct store *s, const struct letter_query *q,
+	    void (*done)(void *arg, struct txn *rows, const struct err *e), void *arg);
 	/* Waits for what is under way (its done calls are still made, from here),
 	 * then frees. */
 	void (*close)(struct store *s);
@@ -178,6 +206,18 @@ store_commit(
     struct store *s, struct txn *t, void (*done)(void *arg, const struct err *e), void *arg)
 {
 	s->ops->commit(s, t, done, arg);
+}
+static inline int
+store_letters(struct store *s, const struct letter_query *q,
+    void (*each)(void *ctx, const struct dead_letter *d), void *ctx, struct err *e)
+{
+	return s->ops->letters(s, q, each, ctx, e);
+}
+static inline void
+store_fetch(struct store *s, const struct letter_query *q,
+    void (*done)(void *arg, struct txn *rows, const struct err *e), void *arg)
+{
+	s->ops->fetch(s, q, done, arg);
 }
 static inline void
 store_close(struct store *s)

@@ -1,7 +1,7 @@
 /* checkpoint/store_file.c - the file of the SQLite store: who may have it, how
  * it comes into being, and whether it is ours and whole.
  *
- *   lock PATH.lock -> create PATH.new, fsync, rename -> open -> recognise -> verify
+ *   lock PATH.lock -> create PATH.new, fsync, rename -> open -> recognise -> upgrade -> verify
  *
  * Apart from the rest because this is where a wrong guess loses data: a store
  * that is started afresh forgets every position. So a file is created only
@@ -30,7 +30,7 @@
 #include "base/mem.h"
 
 #define APPLICATION_ID 0x536c7072 /* "Slpr" */
-#define FORMAT 1		  /* PRAGMA user_version */
+#define FORMAT 2		  /* PRAGMA user_version */
 #define TEXT_OF(x) #x
 #define TEXT(x) TEXT_OF(x)
 
@@ -211,7 +211,8 @@ create_at(const char *fresh, struct err *e)
 								      "PRAGMA user_version = " TEXT(
 									  FORMAT) ";",
 		      "cannot create it", e)) == 0 &&
-	    (ret = exec(db, fresh, store_schema, "cannot create its tables", e)) == 0)
+	    (ret = exec(db, fresh, store_schema, "cannot create its tables", e)) == 0 &&
+	    (ret = exec(db, fresh, store_schema_letters, "cannot create its tables", e)) == 0)
 		ret = exec(db, fresh, "COMMIT; PRAGMA journal_mode = WAL;", "cannot create it", e);
 	rc = sqlite3_close(db);
 	if (ret == 0 && rc != SQLITE_OK)
@@ -262,7 +263,7 @@ number(const struct store_file *f, const char *sql, int64_t *out, struct err *e)
 }
 
 static int
-recognise(const struct store_file *f, struct err *e)
+recognise(const struct store_file *f, enum store_open how, int64_t *out, struct err *e)
 {
 	int64_t id, version;
 
@@ -283,6 +284,12 @@ recognise(const struct store_file *f, struct err *e)
 		return err_set(e, ERR_CORRUPT,
 		    "store: %.200s is damaged: format %" PRId64 "; restore it from a backup",
 		    f->path, version);
+	if (version < FORMAT && how == STORE_READ)
+		return err_set(e, ERR_VERSION,
+		    "store: %.200s was written by an older slipring (format %" PRId64
+		    "); the next start of the daemon brings it up to this one's",
+		    f->path, version);
+	*out = version;
 	return 0;
 }
 
@@ -330,6 +337,7 @@ open_db(struct store_file *f, enum store_open how, struct err *e)
 {
 	int flags = how == STORE_READ ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE;
 	int rc = sqlite3_open_v2(f->path, &f->db, flags | SQLITE_OPEN_NOMUTEX, NULL);
+	int64_t version = FORMAT;
 
 	if (rc != SQLITE_OK)
 		return store_file_err(f->db, f->path, rc, "cannot be opened", e);
@@ -340,13 +348,15 @@ open_db(struct store_file *f, enum store_open how, struct err *e)
 	(void)sqlite3_db_config(f->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
 	(void)sqlite3_db_config(f->db, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, NULL);
 	if (exec(f->db, f->path, "PRAGMA cell_size_check = ON", "cannot be opened", e) != 0 ||
-	    recognise(f, e) != 0)
+	    recognise(f, how, &version, e) != 0)
 		return -1;
 	if (how != STORE_READ &&
 	    exec(f->db, f->path,
 		"PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
 		"PRAGMA journal_size_limit = " WAL_LIMIT,
 		"cannot be opened for writing", e) != 0)
+		return -1;
+	if (version < FORMAT && store_upgrade(f->db, f->path, version, e) != 0)
 		return -1;
 	return verify(f, e);
 }

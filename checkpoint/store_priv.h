@@ -1,9 +1,11 @@
-/* checkpoint/store_priv.h - what the four files of the SQLite store share.
+/* checkpoint/store_priv.h - what the files of the SQLite store share.
  *
- *   store_file.c    the file: lock, creation, recognition, verification
- *   store_tables.c  its tables, in SQL
- *   store_rows.c    rows to and from them
- *   store_sqlite.c  the store: thread, group commit, loading
+ *   store_file.c     the file: lock, creation, recognition, verification
+ *   store_upgrade.c  a file of an older format is brought up to ours
+ *   store_tables.c   its tables, in SQL
+ *   store_rows.c     rows to and from them
+ *   store_letters.c  the dead letters that are asked for
+ *   store_sqlite.c   the store: thread, group commit, loading
  *
  * Nobody else includes this.
  */
@@ -48,6 +50,8 @@ enum {					 /* statements, prepared when first needed */
 	STMT_DELETE_SHARD_POSITIONS,	 /* arn, shard */
 	STMT_DELETE_POSITION,		 /* arn, shard, sink */
 	STMT_DELETE_SUBSCRIPTION,	 /* arn, sink */
+	STMT_DROP_LETTER,		 /* id */
+	STMT_SUPERSEDE,			 /* id, version */
 	STMT_COUNT,
 };
 
@@ -59,12 +63,13 @@ struct store_table {
 	const char *upsert;
 	const char *types; /* T text, t text or NULL, I integer; then comes the crc */
 	unsigned guarded;  /* the first so many are under the crc */
+	/* Behind the crc a dead letter has its id, and to be written its record. */
 };
 
 extern const struct store_table store_tables[ROWS_TABLES];
 extern const char *const store_table_names[ROWS_TABLES];
-extern const char *const store_deletes[STMT_COUNT - ROWS_TABLES];
-extern const char store_schema[];
+extern const char *const store_others[STMT_COUNT - ROWS_TABLES];
+extern const char store_schema[], store_schema_letters[]; /* both make a store */
 
 /* store_rows.c */
 
@@ -77,5 +82,36 @@ struct store_rows {
 void store_rows_close(struct store_rows *r);
 int store_rows_write(struct store_rows *r, const struct txn_op *op, struct err *e) MUST_CHECK;
 int store_rows_load(struct store_rows *r, const struct store_visitor *v, struct err *e) MUST_CHECK;
+
+#define STORE_CELLS 19 /* most columns of a statement */
+
+enum cell_type { CELL_NULL, CELL_INT, CELL_TEXT };
+
+struct cell {
+	enum cell_type type;
+	int64_t num;
+	struct slice text; /* borrowed from the op or the statement */
+};
+
+/* Of the first n columns. */
+void store_cells_read(sqlite3_stmt *st, struct cell *cells, unsigned n);
+int64_t store_cells_crc(const struct cell *cells, unsigned n);
+int64_t store_record_crc(struct slice record);
+/* A dead letter's head from a row of its select; false: damaged. */
+bool store_letter_of(const struct cell *cells, uint64_t id, struct dead_letter *d);
+/* ERR_CORRUPT; returns -1. cells as the select of that table gave them. */
+int
+store_row_damaged(const struct store_rows *r, unsigned table, const struct cell *c, struct err *e);
+
+/* store_letters.c */
+
+struct letter_query;
+int store_rows_letters(struct store_rows *r, const struct letter_query *q,
+    void (*each)(void *ctx, const struct dead_letter *d), void *ctx, struct err *e) MUST_CHECK;
+
+/* store_upgrade.c */
+
+/* In one transaction; db is open for writing. */
+int store_upgrade(sqlite3 *db, const char *path, int64_t version, struct err *e) MUST_CHECK;
 
 #endif

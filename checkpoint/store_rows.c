@@ -15,15 +15,7 @@
 #include <inttypes.h>
 #include <zlib.h>
 
-#define MAX_CELLS 13
-
-enum cell_type { CELL_NULL, CELL_INT, CELL_TEXT };
-
-struct cell {
-	enum cell_type type;
-	int64_t num;
-	struct slice text; /* borrowed from the op or the statement */
-};
+#include "checkpoint/letters.h"
 
 /* "none" is kept too: a store gives back what it was given. */
 static const char *const pos_words[] = {
@@ -63,8 +55,8 @@ cell_seq(const struct seq *s)
 
 /* Type, length and bytes of each, in one byte order, so that a store may move
  * between machines. */
-static int64_t
-crc_of(const struct cell *cells, unsigned n)
+int64_t
+store_cells_crc(const struct cell *cells, unsigned n)
 {
 	uLong crc = crc32(0, NULL, 0);
 
@@ -80,6 +72,39 @@ crc_of(const struct cell *cells, unsigned n)
 			crc = crc32_z(crc, (const Bytef *)c->text.p, c->text.n);
 	}
 	return (int64_t)crc;
+}
+
+int64_t
+store_record_crc(struct slice record)
+{
+	return record.n != 0
+	    ? (int64_t)crc32_z(crc32(0, NULL, 0), (const Bytef *)record.p, record.n)
+	    : 0;
+}
+
+static unsigned
+letter_cells(const struct dead_letter *d, struct cell *c)
+{
+	unsigned n = 0;
+
+	c[n++] = cell_text(d->arn);
+	c[n++] = cell_text(d->shard);
+	c[n++] = cell_text(d->sink);
+	/* "" rather than NULL: part of what makes the row unique. */
+	c[n++] = cell_slice(seq_text(&d->seq));
+	c[n++] = cell_text(d->stream);
+	c[n++] = cell_slice(d->event_id);
+	c[n++] = cell_text(d->key);
+	c[n++] = cell_int((int64_t)d->key_hash);
+	c[n++] = cell_text(d->hash_key);
+	c[n++] = cell_text(d->range_key);
+	c[n++] = cell_int(store_record_crc(d->record));
+	c[n++] = cell_text(d->reason);
+	c[n++] = cell_int(d->first_us);
+	c[n++] = cell_int(d->attempts);
+	c[n++] = cell_int(d->last_us);
+	c[n++] = cell_text(d->superseded);
+	return n;
 }
 
 static unsigned
@@ -132,18 +157,13 @@ op_cells(const struct txn_op *op, struct cell *c)
 		c[n++] = cell_int(op->u.gap.settled_us);
 		return n;
 	case TXN_DEAD_LETTER:
-		c[n++] = cell_text(op->u.dead_letter.arn);
-		c[n++] = cell_text(op->u.dead_letter.shard);
-		c[n++] = cell_text(op->u.dead_letter.sink);
-		/* "" rather than NULL: part of what makes the row unique. */
-		c[n++] = cell_slice(seq_text(&op->u.dead_letter.seq));
-		c[n++] = cell_text(op->u.dead_letter.stream);
-		c[n++] = cell_slice(op->u.dead_letter.event_id);
-		c[n++] = cell_slice(op->u.dead_letter.record);
-		c[n++] = cell_text(op->u.dead_letter.reason);
-		c[n++] = cell_int(op->u.dead_letter.first_us);
-		c[n++] = cell_int(op->u.dead_letter.attempts);
-		c[n++] = cell_int(op->u.dead_letter.last_us);
+		return letter_cells(&op->u.dead_letter, c);
+	case TXN_DROP_LETTER:
+		c[n++] = cell_int((int64_t)op->u.dead_letter.id);
+		return n;
+	case TXN_SUPERSEDE:
+		c[n++] = cell_int((int64_t)op->u.dead_letter.id);
+		c[n++] = cell_text(op->u.dead_letter.superseded);
 		return n;
 	case TXN_FORGET_SHARD:
 		c[n++] = cell_text(op->u.shard.arn);
@@ -193,7 +213,7 @@ static int
 execute(struct store_rows *r, unsigned which, const struct cell *cells, unsigned n, struct err *e)
 {
 	const char *sql =
-	    which < ROWS_TABLES ? store_tables[which].upsert : store_deletes[which - ROWS_TABLES];
+	    which < ROWS_TABLES ? store_tables[which].upsert : store_others[which - ROWS_TABLES];
 	sqlite3_stmt **st = &r->stmt[which];
 	int rc = SQLITE_OK;
 
@@ -232,6 +252,10 @@ stmt_of(enum txn_kind kind)
 		return STMT_DELETE_POSITION;
 	case TXN_DELETE_SUBSCRIPTION:
 		return STMT_DELETE_SUBSCRIPTION;
+	case TXN_DROP_LETTER:
+		return STMT_DROP_LETTER;
+	case TXN_SUPERSEDE:
+		return STMT_SUPERSEDE;
 	}
 	return STMT_COUNT;
 }
@@ -239,14 +263,19 @@ stmt_of(enum txn_kind kind)
 int
 store_rows_write(struct store_rows *r, const struct txn_op *op, struct err *e)
 {
-	struct cell cells[MAX_CELLS];
+	struct cell cells[STORE_CELLS];
 	unsigned n = op_cells(op, cells);
 	unsigned which = stmt_of(op->kind);
 
-	assert(which < STMT_COUNT && n < MAX_CELLS);
+	assert(which < STMT_COUNT && n < STORE_CELLS - 2);
 	if (which < ROWS_TABLES) {
 		assert(n == strlen(store_tables[which].types));
-		cells[n++] = cell_int(crc_of(cells, store_tables[which].guarded));
+		cells[n++] = cell_int(store_cells_crc(cells, store_tables[which].guarded));
+	}
+	if (which == STMT_UPSERT + ROWS_DEAD_LETTER) {
+		assert(op->u.dead_letter.id > 0 && op->u.dead_letter.id <= INT64_MAX);
+		cells[n++] = cell_int((int64_t)op->u.dead_letter.id);
+		cells[n++] = cell_slice(op->u.dead_letter.record);
 	}
 	if (which == STMT_DELETE_SHARD && execute(r, STMT_DELETE_SHARD_POSITIONS, cells, n, e) != 0)
 		return -1;
@@ -255,8 +284,8 @@ store_rows_write(struct store_rows *r, const struct txn_op *op, struct err *e)
 
 /* --- loading --- */
 
-static void
-read_cells(sqlite3_stmt *st, struct cell *cells, unsigned n)
+void
+store_cells_read(sqlite3_stmt *st, struct cell *cells, unsigned n)
 {
 	for (unsigned i = 0; i < n; i++) {
 		int col = (int)i;
@@ -335,22 +364,28 @@ gap_of(const struct cell *c, struct gap *g)
 	return true;
 }
 
-static bool
-dead_letter_of(const struct cell *c, struct dead_letter *d)
+bool
+store_letter_of(const struct cell *c, uint64_t id, struct dead_letter *d)
 {
 	*d = (struct dead_letter){
+	    .id = id,
 	    .arn = c[0].text.p,
 	    .shard = c[1].text.p,
 	    .sink = c[2].text.p,
 	    .stream = c[4].text.p,
 	    .event_id = c[5].text,
-	    .record = c[6].text,
-	    .reason = c[7].text.p,
-	    .first_us = c[8].num,
-	    .attempts = (unsigned)c[9].num,
-	    .last_us = c[10].num,
+	    .key = c[6].text.p,
+	    .key_hash = (uint64_t)c[7].num,
+	    .hash_key = c[8].text.p,
+	    .range_key = c[9].text.p,
+	    .reason = c[11].text.p,
+	    .first_us = c[12].num,
+	    .attempts = (unsigned)c[13].num,
+	    .last_us = c[14].num,
+	    .superseded = c[15].text.p,
 	};
-	return seq_of(&c[3], &d->seq) && c[9].num >= 0 && c[9].num <= UINT32_MAX;
+	return seq_of(&c[3], &d->seq) && c[13].num >= 0 && c[13].num <= UINT32_MAX && id > 0 &&
+	    (c[15].text.n == 0 || version_valid(c[15].text));
 }
 
 /* False: the row passed its crc and is still not one of ours. */
@@ -400,9 +435,9 @@ visit(const struct store_visitor *v, unsigned table, const struct cell *c, uint6
 	default: {
 		struct dead_letter d;
 
-		if (!dead_letter_of(c, &d))
+		if (!store_letter_of(c, id, &d))
 			return false;
-		v->dead_letter(v->ctx, id, &d);
+		v->dead_letter(v->ctx, &d);
 		return true;
 	}
 	}
@@ -434,8 +469,8 @@ types_fit(const struct cell *c, const char *types)
 	return true;
 }
 
-static int
-damaged(const struct store_rows *r, unsigned table, const struct cell *c, struct err *e)
+int
+store_row_damaged(const struct store_rows *r, unsigned table, const struct cell *c, struct err *e)
 {
 	/* Of (arn, shard, sink), the second tells rows of one file apart best. */
 	struct slice name = table == ROWS_GAP ? c[2].text : c[1].text;
@@ -453,17 +488,17 @@ load_row(struct store_rows *r, unsigned table, sqlite3_stmt *st, const struct st
 {
 	const struct store_table *t = &store_tables[table];
 	unsigned n = (unsigned)strlen(t->types);
-	struct cell cells[MAX_CELLS];
+	struct cell cells[STORE_CELLS];
 	uint64_t id = 0;
 
-	read_cells(st, cells, n + 1);
+	store_cells_read(st, cells, n + 1);
 	if (sqlite3_errcode(r->db) == SQLITE_NOMEM)
 		return sql_err(r, SQLITE_NOMEM, "cannot read rows", e);
 	if (table == ROWS_DEAD_LETTER)
 		id = (uint64_t)sqlite3_column_int64(st, (int)n + 1);
-	if (crc_of(cells, t->guarded) != cells[n].num || !types_fit(cells, t->types) ||
+	if (store_cells_crc(cells, t->guarded) != cells[n].num || !types_fit(cells, t->types) ||
 	    !visit(v, table, cells, id))
-		return damaged(r, table, cells, e);
+		return store_row_damaged(r, table, cells, e);
 	return 0;
 }
 
@@ -486,9 +521,27 @@ load_table(struct store_rows *r, unsigned table, const struct store_visitor *v, 
 	return ret;
 }
 
+static int
+load_last_letter(struct store_rows *r, const struct store_visitor *v, struct err *e)
+{
+	sqlite3_stmt *st = NULL;
+	int rc = sqlite3_prepare_v2(r->db,
+	    "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'dead_letters'", -1,
+	    &st, NULL);
+
+	if (rc == SQLITE_OK)
+		rc = sqlite3_step(st);
+	if (rc == SQLITE_ROW)
+		v->last_dead_letter(v->ctx, (uint64_t)sqlite3_column_int64(st, 0));
+	(void)sqlite3_finalize(st);
+	return rc == SQLITE_ROW ? 0 : sql_err(r, rc, "cannot read rows", e);
+}
+
 int
 store_rows_load(struct store_rows *r, const struct store_visitor *v, struct err *e)
 {
+	if (v->last_dead_letter != NULL && load_last_letter(r, v, e) != 0)
+		return -1;
 	for (unsigned table = 0; table < ROWS_TABLES; table++)
 		if (wanted(v, table) && load_table(r, table, v, e) != 0)
 			return -1;

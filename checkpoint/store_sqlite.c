@@ -14,6 +14,9 @@
  * failed sync may still have reached the disk when the machine dies right after:
  * then more is there than was reported, never less.
  *
+ * A query for dead letters stands in the same queue, so that it sees what was committed
+ * before it, and ends the group. It fails alone.
+ *
  * Threading: `mutex` guards the lists and counts; `db_mutex` the connection,
  * held by the thread during a group and by load. Jobs belong to one list at a time.
  * Not here: the file itself (store_file.c), rows (store_rows.c), retrying (the host).
@@ -26,12 +29,15 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "checkpoint/letters.h"
 #include "checkpoint/store_priv.h"
 
 struct job {
 	struct job *next;
-	struct txn *txn; /* owned */
+	struct txn *txn;	    /* owned; of a query: what was found, NULL until then */
+	struct letter_query *query; /* owned; NULL: a commit */
 	void (*done)(void *arg, const struct err *e);
+	void (*fetched)(void *arg, struct txn *rows, const struct err *e); /* of a query */
 	void *arg;
 	uint64_t epoch;
 	bool failed;
@@ -172,9 +178,32 @@ next_group(struct sqlite_store *s, struct job_list *queue, struct job_list *grou
 	bool doomed = queue->first->epoch < s->failed_epochs;
 
 	list_init(group);
-	while (queue->first != NULL && (queue->first->epoch < s->failed_epochs) == doomed)
+	while (queue->first != NULL && queue->first->query == NULL &&
+	    (queue->first->epoch < s->failed_epochs) == doomed)
 		list_push(group, list_pop(queue));
 	return doomed;
+}
+
+static void
+take_letter(void *ctx, const struct dead_letter *d)
+{
+	txn_dead_letter(ctx, d);
+}
+
+static void
+carry_out_query(struct sqlite_store *s, struct job *j)
+{
+	struct txn *rows = txn_new();
+	int ret = store_rows_letters(&s->rows, j->query, take_letter, rows, &j->e);
+
+	if (ret == 0 && txn_failed(rows))
+		ret = err_retry(&j->e, ERR_NOMEM, "store: out of memory for dead letters");
+	if (ret == 0) {
+		j->txn = rows;
+		return;
+	}
+	j->failed = true;
+	txn_close(rows);
 }
 
 /* Carries out the queue; its jobs end up in done_with, in order. */
@@ -187,6 +216,13 @@ carry_out(struct sqlite_store *s, struct job_list *queue, struct job_list *done_
 
 	pthread_mutex_lock(&s->db_mutex);
 	while (queue->first != NULL) {
+		if (queue->first->query != NULL) {
+			struct job *j = list_pop(queue);
+
+			carry_out_query(s, j);
+			list_push(done_with, j);
+			continue;
+		}
 		if (next_group(s, queue, &group)) {
 			fail_group(s, &group, &s->failure);
 			n.failed += group.count;
@@ -243,8 +279,13 @@ thread_main(void *arg)
 static void
 finish(struct job *j)
 {
-	txn_close(j->txn);
-	j->done(j->arg, j->failed ? &j->e : NULL);
+	if (j->query != NULL) {
+		letter_query_free(j->query);
+		j->fetched(j->arg, j->txn, j->failed ? &j->e : NULL);
+	} else {
+		txn_close(j->txn);
+		j->done(j->arg, j->failed ? &j->e : NULL);
+	}
 	free(j);
 }
 
@@ -263,7 +304,7 @@ deliver(struct sqlite_store *s)
 	pthread_mutex_unlock(&s->mutex);
 	/* What is committed from here on knows of these failures. */
 	for (j = fresh.first; j != NULL; j = j->next)
-		if (j->failed && j->epoch == s->epoch)
+		if (j->failed && j->query == NULL && j->epoch == s->epoch)
 			s->epoch++;
 	list_move(&s->delivering, &fresh);
 	if (s->closed_in == NULL)
@@ -312,6 +353,21 @@ commit_now(struct sqlite_store *s, struct job *j)
 }
 
 static void
+enqueue(struct sqlite_store *s, struct job *j)
+{
+	pthread_mutex_lock(&s->mutex);
+	if (s->closing) {
+		j->failed = true;
+		err_set(&j->e, ERR_CANCELLED, "store: closed before this was done");
+		list_push(&s->finished, j);
+	} else {
+		list_push(&s->queued, j);
+		pthread_cond_signal(&s->work);
+	}
+	pthread_mutex_unlock(&s->mutex);
+}
+
+static void
 sqlite_commit(
     struct store *base, struct txn *t, void (*done)(void *arg, const struct err *e), void *arg)
 {
@@ -324,16 +380,33 @@ sqlite_commit(
 		commit_now(s, j);
 		return;
 	}
-	pthread_mutex_lock(&s->mutex);
-	if (s->closing) {
-		j->failed = true;
-		err_set(&j->e, ERR_CANCELLED, "store: closed before this was written");
-		list_push(&s->finished, j);
-	} else {
-		list_push(&s->queued, j);
-		pthread_cond_signal(&s->work);
-	}
-	pthread_mutex_unlock(&s->mutex);
+	enqueue(s, j);
+}
+
+static int
+sqlite_letters(struct store *base, const struct letter_query *q,
+    void (*each)(void *ctx, const struct dead_letter *d), void *ctx, struct err *e)
+{
+	struct sqlite_store *s = CONTAINER_OF(base, struct sqlite_store, base);
+	int ret;
+
+	pthread_mutex_lock(&s->db_mutex);
+	ret = store_rows_letters(&s->rows, q, each, ctx, e);
+	pthread_mutex_unlock(&s->db_mutex);
+	return ret;
+}
+
+static void
+sqlite_fetch(struct store *base, const struct letter_query *q,
+    void (*done)(void *arg, struct txn *rows, const struct err *e), void *arg)
+{
+	struct sqlite_store *s = CONTAINER_OF(base, struct sqlite_store, base);
+	struct job *j = mem_new(sizeof *j);
+
+	assert(s->wake != NULL);
+	*j = (struct job){
+	    .query = letter_query_dup(q), .fetched = done, .arg = arg, .epoch = s->epoch};
+	enqueue(s, j);
 }
 
 static void
@@ -376,6 +449,8 @@ static const struct store_ops sqlite_ops = {
     .name = "sqlite",
     .load = sqlite_load,
     .commit = sqlite_commit,
+    .letters = sqlite_letters,
+    .fetch = sqlite_fetch,
     .close = sqlite_close,
 };
 

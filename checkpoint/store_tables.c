@@ -46,14 +46,6 @@ const char store_schema[] =
     "last_acked_sequence TEXT, last_acked_since_us INTEGER NOT NULL, first_available TEXT,"
     "found_us INTEGER NOT NULL, settled_us INTEGER NOT NULL, crc INTEGER NOT NULL) STRICT;"
 
-    "CREATE TABLE dead_letters ("
-    "id INTEGER PRIMARY KEY AUTOINCREMENT, arn TEXT NOT NULL, shard TEXT NOT NULL,"
-    "sink TEXT NOT NULL, sequence TEXT NOT NULL, stream TEXT NOT NULL, event_id TEXT,"
-    "record TEXT,"
-    "reason TEXT NOT NULL, first_us INTEGER NOT NULL, attempts INTEGER NOT NULL,"
-    "last_us INTEGER NOT NULL, crc INTEGER NOT NULL,"
-    "UNIQUE (arn, shard, sink, sequence)) STRICT;"
-
     "CREATE VIEW positions_readable AS SELECT arn, shard, sink, kind, sequence,"
     "CASE since_us WHEN 0 THEN NULL ELSE " READABLE("since_us") " END AS since," READABLE(
 	"updated_us") " AS updated FROM positions;"
@@ -65,14 +57,24 @@ const char store_schema[] =
 				      "CASE settled_us WHEN 0 THEN NULL ELSE " READABLE(
 					  "settled_us") " END AS settled FROM gaps;"
 
-							"CREATE VIEW dead_letters_readable AS "
-							"SELECT id, stream, shard, sink, sequence, "
-							"event_id,"
-							"reason, attempts, " READABLE("first_us") " AS first," READABLE(
-							    "last_us") " AS last,"
-								       "length(CAST(record AS "
-								       "BLOB)) AS record_bytes "
-								       "FROM dead_letters;";
+							"";
+
+/* The record comes last: SQLite then reads the other columns without
+ * following the pages that it fills. */
+const char store_schema_letters[] =
+    "CREATE TABLE dead_letters ("
+    "id INTEGER PRIMARY KEY AUTOINCREMENT, arn TEXT NOT NULL, shard TEXT NOT NULL,"
+    "sink TEXT NOT NULL, sequence TEXT NOT NULL, stream TEXT NOT NULL, event_id TEXT,"
+    "key TEXT NOT NULL, key_hash INTEGER NOT NULL, hash_key TEXT NOT NULL,"
+    "range_key TEXT NOT NULL, record_crc INTEGER NOT NULL, reason TEXT NOT NULL,"
+    "first_us INTEGER NOT NULL, attempts INTEGER NOT NULL, last_us INTEGER NOT NULL,"
+    "superseded TEXT NOT NULL, crc INTEGER NOT NULL, record TEXT,"
+    "UNIQUE (arn, shard, sink, sequence)) STRICT;"
+
+    "CREATE VIEW dead_letters_readable AS SELECT id, stream, shard, sink, sequence, event_id,"
+    "key, reason, attempts," READABLE("first_us") " AS first," READABLE(
+	"last_us") " AS last, superseded, length(CAST(record AS BLOB)) AS record_bytes"
+		   " FROM dead_letters;";
 
 const struct store_table store_tables[ROWS_TABLES] = {
     [ROWS_STREAM] =
@@ -113,22 +115,26 @@ const struct store_table store_tables[ROWS_TABLES] = {
 	    .types = "ITTTTTTtItII",
 	    .guarded = 12,
 	},
-    /* A letter that comes again changes nothing that is under its crc. */
+    /* A letter that comes again changes nothing that is under its crc. The record is not
+     * under it but has its own, so that heads can be checked without reading records. */
     [ROWS_DEAD_LETTER] =
 	{
-	    .select = "SELECT arn, shard, sink, sequence, stream, event_id, record, reason,"
-		      " first_us, attempts, last_us, crc, id FROM dead_letters ORDER BY id",
+	    .select = "SELECT arn, shard, sink, sequence, stream, event_id, key, key_hash,"
+		      " hash_key, range_key, record_crc, reason, first_us, attempts, last_us,"
+		      " superseded, crc, id FROM dead_letters ORDER BY id",
 	    .upsert = "INSERT INTO dead_letters (arn, shard, sink, sequence, stream, event_id,"
-		      " record, reason, first_us, attempts, last_us, crc)"
-		      " VALUES (?,?,?,?,?,?,?,?,?,?,?,?)"
+		      " key, key_hash, hash_key, range_key, record_crc, reason, first_us, attempts,"
+		      " last_us, superseded, crc, id, record)"
+		      " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
 		      " ON CONFLICT (arn, shard, sink, sequence) DO UPDATE SET"
-		      " attempts = excluded.attempts, last_us = excluded.last_us",
-	    .types = "TTTTTttTIII",
-	    .guarded = 9,
+		      " attempts = attempts + excluded.attempts, reason = excluded.reason,"
+		      " last_us = excluded.last_us",
+	    .types = "TTTTTtTITTITIIIT",
+	    .guarded = 11,
 	},
 };
 
-const char *const store_deletes[STMT_COUNT - ROWS_TABLES] = {
+const char *const store_others[STMT_COUNT - ROWS_TABLES] = {
     [STMT_DELETE_SHARD - ROWS_TABLES] = "DELETE FROM shards WHERE arn = ? AND shard = ?",
     [STMT_DELETE_SHARD_POSITIONS - ROWS_TABLES] = "DELETE FROM positions"
 						  " WHERE arn = ? AND shard = ?",
@@ -136,4 +142,6 @@ const char *const store_deletes[STMT_COUNT - ROWS_TABLES] = {
 					   " WHERE arn = ? AND shard = ? AND sink = ?",
     [STMT_DELETE_SUBSCRIPTION - ROWS_TABLES] = "DELETE FROM subscriptions"
 					       " WHERE arn = ? AND sink = ?",
+    [STMT_DROP_LETTER - ROWS_TABLES] = "DELETE FROM dead_letters WHERE id = ?",
+    [STMT_SUPERSEDE - ROWS_TABLES] = "UPDATE dead_letters SET superseded = ?2 WHERE id = ?1",
 };

@@ -218,9 +218,33 @@ txn_dead_letter(struct txn *t, const struct dead_letter *d)
 	own(t, &to->shard);
 	own(t, &to->sink);
 	own(t, &to->stream);
+	own(t, &to->key);
+	own(t, &to->hash_key);
+	own(t, &to->range_key);
 	own(t, &to->reason);
+	own(t, &to->superseded);
 	to->event_id = copy(t, d->event_id);
 	to->record = copy(t, d->record);
+}
+
+void
+txn_drop_letter(struct txn *t, uint64_t id)
+{
+	struct txn_op *op = add(t, TXN_DROP_LETTER);
+
+	if (op != NULL)
+		op->u.dead_letter.id = id;
+}
+
+void
+txn_supersede(struct txn *t, uint64_t id, const char *version)
+{
+	struct txn_op *op = add(t, TXN_SUPERSEDE);
+
+	if (op == NULL)
+		return;
+	op->u.dead_letter = (struct dead_letter){.id = id, .superseded = version};
+	own(t, &op->u.dead_letter.superseded);
 }
 
 void

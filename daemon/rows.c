@@ -106,11 +106,10 @@ on_gap(void *ctx, const struct gap *g)
 }
 
 static void
-on_dead_letter(void *ctx, uint64_t id, const struct dead_letter *d)
+on_dead_letter(void *ctx, const struct dead_letter *d)
 {
 	struct rows *r = ctx;
 
-	(void)id;
 	(void)d;
 	r->dead_letters++;
 }

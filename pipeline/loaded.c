@@ -16,7 +16,7 @@ struct rows {
 
 struct loaded {
 	struct rows streams, subscriptions, shards, positions, gaps;
-	uint64_t dead_letters;
+	uint64_t dead_letters, last_letter;
 };
 
 static void *
@@ -92,11 +92,16 @@ add_gap(void *ctx, const struct gap *g)
 }
 
 static void
-count_dead_letter(void *ctx, uint64_t id, const struct dead_letter *d)
+count_dead_letter(void *ctx, const struct dead_letter *d)
 {
-	(void)id;
 	(void)d;
 	((struct loaded *)ctx)->dead_letters++;
+}
+
+static void
+note_last_letter(void *ctx, uint64_t id)
+{
+	((struct loaded *)ctx)->last_letter = id;
 }
 
 static int
@@ -142,6 +147,7 @@ loaded_read(struct loaded *ld, struct store *store, struct err *e)
 	    .position = add_position,
 	    .gap = add_gap,
 	    .dead_letter = count_dead_letter,
+	    .last_dead_letter = note_last_letter,
 	};
 
 	if (store_load(store, &v, e) != 0)
@@ -167,6 +173,12 @@ uint64_t
 loaded_dead_letters(const struct loaded *ld)
 {
 	return ld->dead_letters;
+}
+
+uint64_t
+loaded_last_letter(const struct loaded *ld)
+{
+	return ld->last_letter;
 }
 
 bool

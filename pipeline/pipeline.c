@@ -93,6 +93,7 @@ bury_write(struct keep_item *it, struct txn *t)
 	}
 	for (struct reject *rj = pl->burying_now; rj != NULL; rj = rj->next) {
 		struct dead_letter d = {
+		    .id = ++pl->last_letter_id,
 		    .arn = rj->origin->arn,
 		    .shard = rj->origin->shard,
 		    .sink = lane_name(rj->lane),
@@ -350,6 +351,7 @@ pipeline_start(struct pipeline *pl, struct err *e)
 	if (loaded_read(pl->loaded, pl->store, e) != 0)
 		return -1;
 	pl->last_gap_id = loaded_last_gap(pl->loaded);
+	pl->last_letter_id = loaded_last_letter(pl->loaded);
 	pl->dead_letters = loaded_dead_letters(pl->loaded);
 	pl->started = true;
 	for (struct feed *fd = pl->feeds; fd != NULL; fd = fd->next)

@@ -181,7 +181,7 @@ struct pipeline {
 	struct line *parked, **parked_tail;
 	struct loop_timer *tick;  /* while something is parked */
 	struct loop_timer *check; /* looks whether anything is left running */
-	uint64_t last_gap_id;
+	uint64_t last_gap_id, last_letter_id;
 	struct reject *burying;	    /* rejects marked for the store */
 	struct reject *burying_now; /* in the transaction under way */
 	struct keep_item bury_keep;
@@ -282,6 +282,7 @@ void loaded_close(struct loaded *ld);
 int loaded_read(struct loaded *ld, struct store *store, struct err *e) MUST_CHECK;
 uint64_t loaded_last_gap(const struct loaded *ld);
 uint64_t loaded_dead_letters(const struct loaded *ld);
+uint64_t loaded_last_letter(const struct loaded *ld); /* highest id ever given */
 /* The oldest stream of that name and table that is not ended; NULL: none. */
 const struct stream_row *
 loaded_stream(const struct loaded *ld, const char *name, const char *table);

@@ -39,6 +39,21 @@ page_parse(struct page **out, struct buf *body, struct err *e)
 	return 0;
 }
 
+int
+page_of_records(struct page **out, const struct slice *raw, size_t count, struct err *e)
+{
+	struct buf body = BUF_INIT(LIMIT_PAGE_BODY);
+
+	buf_add_str(&body, "{\"Records\":[");
+	for (size_t i = 0; i < count; i++) {
+		if (i != 0)
+			buf_add_char(&body, ',');
+		buf_add_slice(&body, raw[i]);
+	}
+	buf_add_str(&body, "]}");
+	return page_parse(out, &body, e);
+}
+
 struct page *
 page_ref(struct page *p)
 {

@@ -63,6 +63,9 @@ struct page {
  * answer by the rules of scan.c; ERR_LIMIT over depth or record count;
  * both retriable (a cut or mangled answer is asked for again). */
 int page_parse(struct page **out, struct buf *body, struct err *e) MUST_CHECK;
+/* A page of whole records (struct record's raw) that were kept elsewhere, in that order. */
+int
+page_of_records(struct page **out, const struct slice *raw, size_t count, struct err *e) MUST_CHECK;
 struct page *page_ref(struct page *p);
 void page_unref(struct page *p); /* NULL allowed */
 

@@ -348,6 +348,8 @@ saved_late(struct oracle *o, const struct txn_op *op)
 	case TXN_STREAM:
 	case TXN_GAP:
 	case TXN_DEAD_LETTER:
+	case TXN_DROP_LETTER:
+	case TXN_SUPERSEDE:
 		break;
 	}
 }

@@ -111,6 +111,8 @@ apply(struct store_sim *ss, const struct txn_op *op)
 		break;
 	case TXN_GAP:	      /* kept by the oracle */
 	case TXN_DEAD_LETTER: /* likewise */
+	case TXN_DROP_LETTER:
+	case TXN_SUPERSEDE:
 		break;
 	}
 }
@@ -255,17 +257,19 @@ load_ledgers(const struct store_sim *ss, const struct store_visitor *v)
 	for (unsigned s = 0; s < ss->w->sc.sinks && v->dead_letter != NULL; s++)
 		for (unsigned i = 0; i < ss->w->hist->events; i++) {
 			const struct h_event *ev = &ss->w->hist->event[i];
-			const struct dead_letter d = {.arn = ev->shard->stream->arn,
+			const struct dead_letter d = {.id = i + 1,
+			    .arn = ev->shard->stream->arn,
 			    .shard = ev->shard->id,
 			    .sink = sink_names[s],
 			    .stream = ev->shard->stream->table->name,
 			    .seq = ev->seq,
 			    .record = history_json(ss->w->hist, ev),
 			    .reason = "poison",
+			    .superseded = "",
 			    .attempts = 1};
 
 			if (mark_of(o, s, ev)->dead)
-				v->dead_letter(v->ctx, i + 1, &d);
+				v->dead_letter(v->ctx, &d);
 		}
 }
 

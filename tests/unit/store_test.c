@@ -1,6 +1,7 @@
 /* tests/unit/store_test.c - the SQLite store on a file that nobody damages:
  * rows, order, groups, failures of the disk, other openers.
  */
+#include "checkpoint/letters.h"
 #include "tests/unit/store_support.h"
 
 #include <fcntl.h>
@@ -79,24 +80,27 @@ dump_gap(void *ctx, const struct gap *g)
 }
 
 static void
-dump_dead_letter(void *ctx, uint64_t id, const struct dead_letter *d)
+dump_dead_letter(void *ctx, const struct dead_letter *d)
 {
-	say(ctx, "dead %llu %s %s %s %s %.*s %s%.*s %zu:%.*s %s %u %lld %lld\n",
-	    (unsigned long long)id, d->arn, d->shard, d->sink, d->stream, (int)d->seq.n,
+	say(ctx, "dead %llu %s %s %s %s %.*s %s%.*s %zu:%.*s %s %s %u %lld %lld%s%s\n",
+	    (unsigned long long)d->id, d->arn, d->shard, d->sink, d->stream, (int)d->seq.n,
 	    seq_text(&d->seq).p, d->event_id.p == NULL ? "absent" : "", (int)d->event_id.n,
-	    d->event_id.p != NULL ? d->event_id.p : "", d->record.n, (int)d->record.n, d->record.p,
-	    d->reason, d->attempts, (long long)d->first_us, (long long)d->last_us);
+	    d->event_id.p != NULL ? d->event_id.p : "", d->record.n, (int)d->record.n,
+	    d->record.p != NULL ? d->record.p : "", d->key, d->reason, d->attempts,
+	    (long long)d->first_us, (long long)d->last_us, d->superseded[0] != '\0' ? " by " : "",
+	    d->superseded);
 }
 
 static void
 dump_store(struct store *s, struct dump *d)
 {
-	struct store_visitor v = {d, dump_stream, dump_subscription, dump_shard, dump_position,
-	    dump_gap, dump_dead_letter};
+	struct store_visitor v = {
+	    d, dump_stream, dump_subscription, dump_shard, dump_position, dump_gap, NULL, NULL};
+	struct letter_query q = {0};
 	struct err e;
 
 	d->n = 0;
-	if (store_load(s, &v, &e) != 0)
+	if (store_load(s, &v, &e) != 0 || store_letters(s, &q, dump_dead_letter, d, &e) != 0)
 		fail_msg("%s", e.text);
 }
 
@@ -146,6 +150,8 @@ every_kind(void)
 		g.first_available = reason == GAP_TRIMMED ? seq_of_number(3) : (struct seq){.n = 0};
 		txn_gap(t, &g);
 	}
+	d.id = 1;
+	d.key = "[\"k\"]";
 	d.seq = seq_of_number(77);
 	d.record = slice_of(record);
 	d.reason = "mapping: no";
@@ -182,7 +188,7 @@ rows_come_back_as_they_went_in(void **state)
 	    "gap 10 orders [] trail stream-replaced open 2//0  0 0\n"
 	    "gap 11 orders [] trail refused continued 2//0  0 0\n"
 	    "dead 1 orders shardId-1 trail orders 000000000000000000077 absent"
-	    " 10:{\"a\":\"\xc3\xa9\"} mapping: no 3 1 2\n";
+	    " 10:{\"a\":\"\xc3\xa9\"} [\"k\"] mapping: no 3 1 2\n";
 	struct fixture *f = *state;
 	struct dump d;
 	struct store *s = open_store(f, STORE_OWN);
@@ -197,6 +203,8 @@ rows_come_back_as_they_went_in(void **state)
 	assert_string_equal(d.text, want);
 	commit_and_wait(f, s, every_kind());
 	dump_store(s, &d);
+	/* A letter that came again has been submitted so many times more. */
+	*strstr(d.text, "no 6") = 'n', *(strstr(d.text, "no 6") + 3) = '3';
 	assert_string_equal(d.text, want);
 	close_store(f, s);
 }
@@ -240,26 +248,343 @@ dead_letter_again_is_one_row(void **state)
 	    .stream = "orders",
 	    .event_id = SLICE_LIT("e"),
 	    .record = SLICE_LIT("{}"),
+	    .key = "[1]",
 	    .reason = "first"};
 	struct txn *t = txn_new();
 	struct dump out;
 
 	d.seq = seq_of_number(1);
+	d.id = 1;
 	d.attempts = 1;
 	d.first_us = d.last_us = 10;
 	txn_dead_letter(t, &d);
+	d.id = 2;
 	d.reason = "second";
 	d.attempts = 2;
 	d.first_us = d.last_us = 20;
 	txn_dead_letter(t, &d);
+	d.id = 3;
 	d.sink = "other";
 	txn_dead_letter(t, &d);
 	commit_and_wait(f, s, t);
 	dump_store(s, &out);
-	/* 3: an id that an upsert did not need is not used for another row. */
 	assert_string_equal(out.text,
-	    "dead 1 a s k orders 000000000000000000001 e 2:{} first 2 10 20\n"
-	    "dead 3 a s other orders 000000000000000000001 e 2:{} second 2 20 20\n");
+	    "dead 1 a s k orders 000000000000000000001 e 2:{} [1] second 3 10 20\n"
+	    "dead 3 a s other orders 000000000000000000001 e 2:{} [1] second 2 20 20\n");
+	close_store(f, s);
+}
+
+static void
+note_id(void *ctx, uint64_t id)
+{
+	*(uint64_t *)ctx = id;
+}
+
+static void
+run_sql(const char *path, const char *sql)
+{
+	sqlite3 *db = NULL;
+	char *why = NULL;
+
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	if (sqlite3_exec(db, sql, NULL, NULL, &why) != SQLITE_OK)
+		fail_msg("%s", why);
+	assert_int_equal(sqlite3_close(db), SQLITE_OK);
+}
+
+/* --- dead letters: marks, selectors, fetching --- */
+
+#define RECORD_E1                                                                                  \
+	"{\"eventID\":\"e1\",\"eventName\":\"INSERT\",\"dynamodb\":{"                              \
+	"\"ApproximateCreationDateTime\":"                                                         \
+	"1732170000,\"Keys\":{\"pk\":{\"S\":\"a\"}},\"NewImage\":{\"pk\":{\"S\":\"a\"}},"          \
+	"\"SequenceNumber\":\"70\",\"SizeBytes\":4,\"StreamViewType\":\"NEW_AND_OLD_IMAGES\"}}"
+#define RECORD_E2                                                                                  \
+	"{\"eventID\":\"e2\",\"eventName\":\"REMOVE\",\"dynamodb\":{"                              \
+	"\"ApproximateCreationDateTime\":"                                                         \
+	"1732170001,\"Keys\":{\"sk\":{\"N\":\"12.50\"},\"pk\":{\"S\":\"b\"}},"                     \
+	"\"SequenceNumber\":\"71\",\"SizeBytes\":4,\"StreamViewType\":\"NEW_AND_OLD_IMAGES\"}}"
+#define VERSION_9 "2026-11-21T07:29:37.000/0000000000000000000000000000000000000009"
+
+static void
+letter(struct txn *t, uint64_t id, const char *sink, const char *key, const char *reason)
+{
+	struct dead_letter d = {.id = id,
+	    .arn = ARN,
+	    .shard = "s",
+	    .sink = sink,
+	    .stream = "orders",
+	    .record = SLICE_LIT("{\"a\":1}"),
+	    .key = key,
+	    .key_hash = UINT64_C(0xfedcba9876543210) + id,
+	    .hash_key = "pk",
+	    .range_key = "",
+	    .reason = reason,
+	    .attempts = 1,
+	    .first_us = (int64_t)id * 10,
+	    .last_us = (int64_t)id * 10};
+
+	d.seq = seq_of_number(id);
+	txn_dead_letter(t, &d);
+}
+
+static void
+gather_id(void *ctx, const struct dead_letter *d)
+{
+	struct dump *out = ctx;
+
+	say(out, "%s%llu", out->n != 0 ? " " : "", (unsigned long long)d->id);
+	assert_true(d->key_hash == UINT64_C(0xfedcba9876543210) + d->id);
+	assert_string_equal(d->hash_key, "pk");
+}
+
+static const char *
+ids_of(struct store *s, const struct letter_query *q)
+{
+	static struct dump out;
+	struct err e;
+
+	out.n = 0;
+	out.text[0] = '\0';
+	if (store_letters(s, q, gather_id, &out, &e) != 0)
+		fail_msg("%s", e.text);
+	return out.text;
+}
+
+static void
+some_letters(struct fixture *f, struct store *s)
+{
+	struct txn *t = txn_new();
+
+	letter(t, 1, "a", "[1]", "column n does not fit");
+	letter(t, 2, "b", "[1]", "column n does not fit");
+	letter(t, 3, "a", "[2]", "too large");
+	letter(t, 4, "a", "[1]", "too large");
+	letter(t, 7, "b", "[2]", "too large");
+	txn_supersede(t, 3, VERSION_9);
+	commit_and_wait(f, s, t);
+}
+
+static void
+letters_are_selected(void **state)
+{
+	static const uint64_t some[] = {1, 4, 5, 7};
+	struct fixture *f = *state;
+	struct store *s = open_store(f, STORE_OWN);
+
+	some_letters(f, s);
+#define IDS(...) ids_of(s, &(struct letter_query){__VA_ARGS__})
+	assert_string_equal(IDS(.limit = 0), "1 2 3 4 7");
+	assert_string_equal(IDS(.sink = "a"), "1 3 4");
+	assert_string_equal(IDS(.sink = "a", .key = "[1]"), "1 4");
+	assert_string_equal(IDS(.reason = "large"), "3 4 7");
+	assert_string_equal(IDS(.from_us = 20, .to_us = 40), "2 3");
+	assert_string_equal(IDS(.ids = some, .id_count = 4), "1 4 7");
+	assert_string_equal(IDS(.ids = some, .id_count = 4, .sink = "b", .heads = true), "7");
+	assert_string_equal(IDS(.after = 2, .upto = 4), "3 4");
+	assert_string_equal(IDS(.limit = 2), "1 2");
+	assert_string_equal(IDS(.bytes = 7), "1");
+	assert_string_equal(IDS(.bytes = 8), "1 2");
+	assert_string_equal(IDS(.superseded = true), "3");
+	assert_string_equal(IDS(.sink = "c"), "");
+	close_store(f, s);
+}
+
+static void
+letters_are_dropped_and_ids_not_given_again(void **state)
+{
+	struct fixture *f = *state;
+	struct store *s = open_store(f, STORE_OWN);
+	struct txn *t = txn_new();
+	uint64_t last = 0;
+
+	some_letters(f, s);
+	txn_drop_letter(t, 7);
+	txn_drop_letter(t, 1);
+	txn_drop_letter(t, 99);
+	commit_and_wait(f, s, t);
+	assert_string_equal(IDS(.limit = 0), "2 3 4");
+	close_store(f, s);
+	s = open_store(f, STORE_OWN);
+	assert_int_equal(
+	    store_load(
+		s, &(struct store_visitor){.ctx = &last, .last_dead_letter = note_id}, &f->e),
+	    0);
+	assert_int_equal(last, 7);
+	close_store(f, s);
+}
+
+struct fetched {
+	struct fixture *f;
+	struct dump text;
+	bool failed;
+};
+
+static void
+on_fetched(void *arg, struct txn *rows, const struct err *e)
+{
+	struct fetched *got = arg;
+
+	got->failed = e != NULL;
+	assert_true((rows != NULL) == (e == NULL));
+	for (const struct txn_op *op = rows != NULL ? txn_first(rows) : NULL; op != NULL;
+	     op = op->next) {
+		assert_int_equal(op->kind, TXN_DEAD_LETTER);
+		dump_dead_letter(&got->text, &op->u.dead_letter);
+	}
+	txn_close(rows);
+	on_done(got->f, NULL);
+}
+
+/* A fetch sees what was committed before it, though that is not durable yet. */
+static void
+letters_are_fetched_in_turn(void **state)
+{
+	struct fixture *f = *state;
+	struct store *s = open_store(f, STORE_OWN);
+	struct fetched got = {.f = f}, heads = {.f = f};
+	struct txn *t = txn_new();
+	unsigned before = f->done;
+
+	letter(t, 1, "a", "[1]", "no");
+	letter(t, 2, "a", "[2]", "no");
+	txn_supersede(t, 2, VERSION_9);
+	store_commit(s, t, on_done, f);
+	store_fetch(s, &(struct letter_query){.sink = "a"}, on_fetched, &got);
+	t = txn_new();
+	txn_drop_letter(t, 1);
+	store_commit(s, t, on_done, f);
+	store_fetch(s, &(struct letter_query){.sink = "a", .heads = true}, on_fetched, &heads);
+	wait_for(f, before + 4);
+	assert_string_equal(got.text.text,
+	    "dead 1 " ARN " s a orders 000000000000000000001 absent 7:{\"a\":1} [1] no 1 10 10\n"
+	    "dead 2 " ARN " s a orders 000000000000000000002 absent 7:{\"a\":1} [2] no 1 20 20"
+	    " by " VERSION_9 "\n");
+	assert_string_equal(heads.text.text,
+	    "dead 2 " ARN " s a orders 000000000000000000002 absent 0: [2] no 1 20 20"
+	    " by " VERSION_9 "\n");
+	close_store(f, s);
+}
+
+/* A digit changed by hand, in the head and in the record. */
+static void
+changed_letters_are_not_replayed(void **state)
+{
+	static const char *const changes[] = {
+	    "UPDATE dead_letters SET record = '{\"a\":2}' WHERE id = 4",
+	    "UPDATE dead_letters SET key_hash = key_hash + 1 WHERE id = 4",
+	    "UPDATE dead_letters SET superseded = '9' WHERE id = 4"};
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < ARRAY_LEN(changes); i++) {
+		struct store *s = open_store(f, STORE_OWN);
+		struct fetched got = {.f = f};
+		struct txn *t = txn_new();
+		char undo[64];
+
+		letter(t, 4, "a", "[1]", "no");
+		commit_and_wait(f, s, t);
+		close_store(f, s);
+		run_sql(f->path, changes[i]);
+		s = open_store(f, STORE_OWN);
+		store_fetch(s, &(struct letter_query){.sink = "a"}, on_fetched, &got);
+		wait_for(f, f->done + 1);
+		assert_true(got.failed);
+		close_store(f, s);
+		(void)snprintf(undo, sizeof undo, "DELETE FROM dead_letters");
+		run_sql(f->path, undo);
+	}
+}
+
+/* As format 1 left it: `sqlite3 FILE .dump` of one with two letters. */
+static const char format_1[] =
+    "PRAGMA application_id = 1399615602; PRAGMA user_version = 1;"
+    "CREATE TABLE streams (arn TEXT NOT NULL, stream TEXT NOT NULL, table_name TEXT NOT NULL,"
+    "first_seen_us INTEGER NOT NULL, ended INTEGER NOT NULL, crc INTEGER NOT NULL,"
+    "PRIMARY KEY (arn)) STRICT, WITHOUT ROWID;"
+    "INSERT INTO streams VALUES('" ARN "','orders','orders',5,0,2629726274);"
+    "CREATE TABLE subscriptions (arn TEXT NOT NULL, sink TEXT NOT NULL, begun_us INTEGER NOT NULL,"
+    " crc INTEGER NOT NULL,PRIMARY KEY (arn, sink)) STRICT, WITHOUT ROWID;"
+    "CREATE TABLE shards (arn TEXT NOT NULL, shard TEXT NOT NULL, parent TEXT NOT NULL,"
+    " start_sequence TEXT,first_seen_us INTEGER NOT NULL, crc INTEGER NOT NULL,"
+    "PRIMARY KEY (arn, shard)) STRICT, WITHOUT ROWID;"
+    "CREATE TABLE positions (arn TEXT NOT NULL, shard TEXT NOT NULL, sink TEXT NOT NULL,"
+    " kind TEXT NOT NULL,sequence TEXT, since_us INTEGER NOT NULL, updated_us INTEGER NOT NULL,"
+    " crc INTEGER NOT NULL,PRIMARY KEY (arn, shard, sink)) STRICT, WITHOUT ROWID;"
+    "INSERT INTO positions VALUES('" ARN "','shardId-1','out','after','77',0,7,2058966248);"
+    "CREATE TABLE gaps (id INTEGER PRIMARY KEY, arn TEXT NOT NULL, shard TEXT NOT NULL,"
+    " sink TEXT NOT NULL,reason TEXT NOT NULL, state TEXT NOT NULL, last_acked_kind TEXT NOT NULL,"
+    "last_acked_sequence TEXT, last_acked_since_us INTEGER NOT NULL, first_available TEXT,"
+    "found_us INTEGER NOT NULL, settled_us INTEGER NOT NULL, crc INTEGER NOT NULL) STRICT;"
+    "CREATE TABLE dead_letters (id INTEGER PRIMARY KEY AUTOINCREMENT, arn TEXT NOT NULL,"
+    " shard TEXT NOT NULL,sink TEXT NOT NULL, sequence TEXT NOT NULL, stream TEXT NOT NULL,"
+    " event_id TEXT,record TEXT,reason TEXT NOT NULL, first_us INTEGER NOT NULL,"
+    " attempts INTEGER NOT NULL,last_us INTEGER NOT NULL, crc INTEGER NOT NULL,"
+    "UNIQUE (arn, shard, sink, sequence)) STRICT;"
+    "INSERT INTO dead_letters VALUES(1,'" ARN "','shardId-1','out','70','orders','e1','" RECORD_E1
+    "','column \"n\" does not fit',100,1,200,3802854019);"
+    "INSERT INTO dead_letters VALUES(2,'" ARN "','shardId-1','out','71','orders','e2','" RECORD_E2
+    "','column \"n\" does not fit',101,2,201,416257585);"
+    "UPDATE sqlite_sequence SET seq = 5;"
+    "CREATE VIEW dead_letters_readable AS SELECT id FROM dead_letters;";
+
+static void
+format_1_is_brought_up(void **state)
+{
+	static const char want[] = "stream " ARN " orders orders 5 0\n"
+				   "position " ARN " shardId-1 out 4/77/0 7\n"
+				   "dead 1 " ARN " shardId-1 out orders 70 e1 217:" RECORD_E1
+				   " [\"a\"] column \"n\" does not fit 1 100 200\n"
+				   "dead 2 " ARN " shardId-1 out orders 71 e2 208:" RECORD_E2
+				   " [\"b\",12.5] column \"n\" does not fit 2 101 201\n";
+	struct fixture *f = *state;
+	struct store *s;
+	struct dump d;
+	uint64_t last = 0;
+	struct store_visitor v = {.ctx = &last, .last_dead_letter = note_id};
+
+	run_sql(f->path, format_1);
+	/* A reader cannot, and says who can. */
+	assert_int_equal(store_sqlite_open(&s, NULL, f->path, STORE_READ, &f->e), -1);
+	assert_int_equal(f->e.code, ERR_VERSION);
+	assert_non_null(strstr(f->e.text, "the next start of the daemon"));
+	for (unsigned i = 0; i < 2; i++) {
+		s = open_store(f, STORE_OWN);
+		dump_store(s, &d);
+		assert_string_equal(d.text, want);
+		assert_int_equal(store_load(s, &v, &f->e), 0);
+		assert_int_equal(last, 5);
+		close_store(f, s);
+	}
+	s = open_store(f, STORE_READ);
+	dump_store(s, &d);
+	assert_string_equal(d.text, want);
+	close_store(f, s);
+}
+
+/* What it cannot read it leaves as it is. */
+static void
+damaged_format_1_stays_as_it_was(void **state)
+{
+	struct fixture *f = *state;
+	struct store *s;
+	struct dump d;
+	uint64_t last = 0;
+
+	run_sql(f->path, format_1);
+	run_sql(f->path, "UPDATE dead_letters SET reason = 'another' WHERE id = 2");
+	assert_int_equal(store_sqlite_open(&s, f->lp, f->path, STORE_OWN, &f->e), -1);
+	assert_int_equal(f->e.code, ERR_CORRUPT);
+	run_sql(
+	    f->path, "UPDATE dead_letters SET reason = 'column \"n\" does not fit' WHERE id = 2");
+	s = open_store(f, STORE_OWN);
+	assert_int_equal(
+	    store_load(
+		s, &(struct store_visitor){.ctx = &last, .last_dead_letter = note_id}, &f->e),
+	    0);
+	assert_int_equal(last, 5);
+	dump_store(s, &d);
+	assert_non_null(strstr(d.text, "dead 2 "));
 	close_store(f, s);
 }
 
@@ -677,6 +1002,12 @@ main(void)
 	    T(rows_come_back_as_they_went_in),
 	    T(deletes_take_what_they_name_and_nothing_else),
 	    T(dead_letter_again_is_one_row),
+	    T(letters_are_selected),
+	    T(letters_are_dropped_and_ids_not_given_again),
+	    T(letters_are_fetched_in_turn),
+	    T(changed_letters_are_not_replayed),
+	    T(format_1_is_brought_up),
+	    T(damaged_format_1_stays_as_it_was),
 	    T(what_gathers_during_a_commit_is_one_group_done_in_order),
 	    T(each_report_comes_after_a_sync),
 	    T(close_waits_and_reports),
