@@ -1,4 +1,4 @@
-/* record/base64.h - private to record/: base64 text looked at without decoding.
+/* record/base64.h - base64 text looked at without decoding.
  *
  * The six-bit digits of two texts order as the bytes they encode do, and one
  * text differs from its canonical form in at most the bits of its last digit

@@ -1,4 +1,4 @@
-/* record/instant.h - private to record/: points in time as text.
+/* record/instant.h - points in time as text.
  *
  * Microseconds since 1970, in the years 1 to 9999, which is what RFC 3339 can
  * write.
