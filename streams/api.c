@@ -32,3 +32,17 @@ api_code_name(enum api_code c)
 	}
 	return "unknown";
 }
+
+const char *
+api_op_name(enum api_op op)
+{
+	static const char *const names[] = {
+	    [API_DESCRIBE_TABLE] = "DescribeTable",
+	    [API_LIST_STREAMS] = "ListStreams",
+	    [API_DESCRIBE_STREAM] = "DescribeStream",
+	    [API_GET_SHARD_ITERATOR] = "GetShardIterator",
+	    [API_GET_RECORDS] = "GetRecords",
+	};
+
+	return names[op];
+}

@@ -14,6 +14,7 @@
 #define STREAMS_API_H
 
 #include "base/err.h"
+#include "base/histogram.h"
 #include "base/limits.h"
 #include "base/loop.h"
 #include "record/position.h"
@@ -36,7 +37,31 @@ enum api_code {
 	API_MALFORMED,	    /* an answer that cannot be read: cut, wrong crc32, not JSON */
 	API_OTHER,	    /* a 4xx we do not know; retried slowly */
 };
+#define API_CODES (API_OTHER + 1)
 const char *api_code_name(enum api_code c);
+
+enum api_op {
+	API_DESCRIBE_TABLE,
+	API_LIST_STREAMS,
+	API_DESCRIBE_STREAM,
+	API_GET_SHARD_ITERATOR,
+	API_GET_RECORDS,
+};
+#define API_OPS (API_GET_RECORDS + 1)
+const char *api_op_name(enum api_op op); /* "GetRecords" */
+
+struct api_op_stats {
+	uint64_t requests;	   /* sent, those sent again included */
+	uint64_t ended[API_CODES]; /* calls by what they ended with; [API_OK]: good ones */
+	struct histogram latency;  /* request to whole answer, the network's failures included */
+};
+
+struct api_stats {
+	struct api_op_stats ops[API_OPS];
+	uint64_t calls, errors, throttles; /* over all */
+	uint64_t retransmits, bytes_in;
+	int64_t clock_skew_us; /* service minus ours, as last corrected */
+};
 
 struct api_result {
 	enum api_code code;
@@ -107,6 +132,8 @@ struct api_call *api_get_records(struct api *a, const char *iterator, unsigned l
 /* The service's clock minus ours by its last answer, to the second; 0 before
  * the first. */
 int64_t api_clock_skew(const struct api *a);
+/* NULL from one that does not count (a made-up service). */
+const struct api_stats *api_stats_get(const struct api *a);
 void api_cancel(struct api_call *c);
 void api_close(struct api *a); /* cancels everything */
 

@@ -34,6 +34,7 @@ finish(struct api_call *c, const struct api_result *rs)
 		a->stats.errors++;
 	if (rs->code == API_THROTTLED)
 		a->stats.throttles++;
+	a->stats.ops[c->op->op].ended[rs->code]++;
 	api_call_unlink(c);
 	api_start_waiting(a);
 	c->op->deliver(c, rs);
@@ -71,7 +72,7 @@ api_call_fail(struct api_call *c, enum api_code code, const struct err *e, const
 	 * certificate, to the contrary, stays what the transport says it is. */
 	if (code == API_MALFORMED)
 		rs.err.retriable = true;
-	(void)err_prefix(&rs.err, "api: %s", c->op->name);
+	(void)err_prefix(&rs.err, "api: %s", api_op_name(c->op->op));
 	finish(c, &rs);
 }
 
@@ -100,9 +101,10 @@ fail_refused(struct api_call *c, enum api_code code, int status, const char *nam
 	rs.err.code = kinds[code].code;
 	rs.err.retriable = kinds[code].retriable;
 	(void)snprintf(rs.err.text, sizeof rs.err.text,
-	    "api: %s at %.90s: HTTP %d %s%s%.160s%s%.60s", c->op->name, api_call_service(c)->host,
-	    status, name[0] != '\0' ? name : "(no AWS error)", message[0] != '\0' ? ": " : "",
-	    message, request_id[0] != '\0' ? ", request " : "", request_id);
+	    "api: %s at %.90s: HTTP %d %s%s%.160s%s%.60s", api_op_name(c->op->op),
+	    api_call_service(c)->host, status, name[0] != '\0' ? name : "(no AWS error)",
+	    message[0] != '\0' ? ": " : "", message, request_id[0] != '\0' ? ", request " : "",
+	    request_id);
 	add_hint(c, &rs);
 	finish(c, &rs);
 }
@@ -283,6 +285,7 @@ api_call_answer(void *arg, struct http_response *r, const struct err *e)
 	struct err why;
 
 	c->http = NULL;
+	histogram_add(&c->a->stats.ops[c->op->op].latency, loop_now(c->a->lp) - c->sent_us);
 	if (e != NULL) {
 		api_call_fail(c, code_of_transport(e), e, "");
 		return;

@@ -37,8 +37,8 @@ table_clear(struct api_call *c)
 	free(c->answer.table);
 }
 
-static const struct api_op describe_table = {
-    .name = "DescribeTable",
+static const struct api_op_def describe_table = {
+    .op = API_DESCRIBE_TABLE,
     .target = "DynamoDB_20120810.DescribeTable",
     .table_api = true,
     .max_body = LIMIT_CONTROL_BODY,
@@ -105,8 +105,8 @@ refs_clear(struct api_call *c)
 	free(c->answer.refs);
 }
 
-static const struct api_op list_streams = {
-    .name = "ListStreams",
+static const struct api_op_def list_streams = {
+    .op = API_LIST_STREAMS,
     .target = "DynamoDBStreams_20120810.ListStreams",
     .max_body = LIMIT_CONTROL_BODY,
     .decode = refs_decode,
@@ -151,8 +151,8 @@ stream_clear(struct api_call *c)
 	free(c->answer.stream);
 }
 
-static const struct api_op describe_stream = {
-    .name = "DescribeStream",
+static const struct api_op_def describe_stream = {
+    .op = API_DESCRIBE_STREAM,
     .target = "DynamoDBStreams_20120810.DescribeStream",
     .max_body = LIMIT_CONTROL_BODY,
     .decode = stream_decode,
@@ -202,8 +202,8 @@ iterator_clear(struct api_call *c)
 	free(c->answer.iterator);
 }
 
-static const struct api_op get_shard_iterator = {
-    .name = "GetShardIterator",
+static const struct api_op_def get_shard_iterator = {
+    .op = API_GET_SHARD_ITERATOR,
     .target = "DynamoDBStreams_20120810.GetShardIterator",
     .max_body = LIMIT_CONTROL_BODY,
     .decode = iterator_decode,
@@ -263,8 +263,8 @@ records_clear(struct api_call *c)
 	page_unref(c->answer.page);
 }
 
-static const struct api_op get_records = {
-    .name = "GetRecords",
+static const struct api_op_def get_records = {
+    .op = API_GET_RECORDS,
     .target = "DynamoDBStreams_20120810.GetRecords",
     .gzip = true,
     .max_body = LIMIT_PAGE_BODY,

@@ -36,7 +36,7 @@ static void on_keys(void *arg, const struct sigv4_keys *keys, const struct err *
 /* ---- a call's turn ---- */
 
 struct api_call *
-api_call_new(struct api *a, const struct api_op *op, void *arg)
+api_call_new(struct api *a, const struct api_op_def *op, void *arg)
 {
 	struct api_call *c = mem_new(sizeof *c);
 
@@ -181,6 +181,8 @@ send_signed(struct api_call *c, const struct sigv4_keys *keys, struct err *e)
 		v[n++] = (struct http_header){"X-Amz-Security-Token", keys->session_token.bytes};
 	c->signed_skew_us = a->stats.clock_skew_us;
 	a->stats.calls++;
+	a->stats.ops[c->op->op].requests++;
+	c->sent_us = loop_now(a->lp);
 	c->http = http_send(a->http,
 	    &(struct http_request){
 		.method = "POST",
@@ -329,6 +331,8 @@ api_http_new(struct api **out, struct loop *lp, struct http *http, struct creds 
 	a->http = http;
 	a->creds = creds;
 	a->last = &a->waiting;
+	for (size_t i = 0; i < API_OPS; i++)
+		a->stats.ops[i].latency.shape = &histogram_latency;
 	a->ca_file = mem_strdup(conf->ca_file);
 	a->connect_us =
 	    conf->connect_timeout_us > 0 ? conf->connect_timeout_us : default_connect_us;
@@ -353,7 +357,7 @@ api_clock_skew(const struct api *a)
 }
 
 const struct api_stats *
-api_http_stats(const struct api *a)
+api_stats_get(const struct api *a)
 {
 	return &a->stats;
 }

@@ -20,14 +20,8 @@ struct api_conf {
 	bool gzip;		    /* ask for gzip answers */
 };
 
-struct api_stats {
-	uint64_t calls, errors, throttles, retransmits, bytes_in;
-	int64_t clock_skew_us; /* service minus ours, as last corrected */
-};
-
 int api_http_new(struct api **out, struct loop *lp, struct http *http, struct creds *creds,
     const struct api_conf *conf, struct err *e) MUST_CHECK;
-const struct api_stats *api_http_stats(const struct api *a);
 
 /* "https://streams.dynamodb.eu-west-1.amazonaws.com" by streams.md 1.1: the
  * partitions, GovCloud, China, ISO. table_api: the host of DescribeTable

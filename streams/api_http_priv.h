@@ -43,8 +43,8 @@ struct api {
 	unsigned active_n;
 };
 
-struct api_op {
-	const char *name;   /* for messages: "GetRecords" */
+struct api_op_def {
+	enum api_op op;
 	const char *target; /* X-Amz-Target */
 	bool table_api;	    /* DescribeTable lives at another host */
 	bool gzip;	    /* worth compressing */
@@ -60,12 +60,13 @@ struct api_op {
 struct api_call {
 	uint32_t magic;
 	struct api *a; /* borrowed */
-	const struct api_op *op;
+	const struct api_op_def *op;
 	struct api_call *next, **prev; /* waiting for its turn, or active */
 	bool active;
 	struct creds_call *creds; /* at most one of these two is under way */
 	struct http_call *http;
 	struct buf body; /* the request */
+	int64_t sent_us; /* monotonic: the request under way */
 
 	int64_t signed_skew_us;	  /* of the last signature */
 	bool resigned, refreshed; /* each at most once */
@@ -94,7 +95,7 @@ struct api_call {
 
 /* The request body is c->body; fn and arg are set by the caller, who then
  * starts it: it waits for its turn. */
-struct api_call *api_call_new(struct api *a, const struct api_op *op, void *arg);
+struct api_call *api_call_new(struct api *a, const struct api_op_def *op, void *arg);
 void api_call_start(struct api_call *c);
 
 /* For api_answer.c. ask: credentials, signature, sending, from the start. */

@@ -532,9 +532,9 @@ test_reads_everything_signed(void **state)
 	set_keys(w, "AKIDEMU", "emu/secret+key", "tok/en+==");
 	open_api(w, (struct api_conf){.gzip = false});
 	read_all(w, 1500);
-	assert_int_equal(api_http_stats(w->api)->errors, 0);
-	assert_int_equal(api_http_stats(w->api)->retransmits, 0);
-	assert_true(api_http_stats(w->api)->bytes_in > 100000);
+	assert_int_equal(api_stats_get(w->api)->errors, 0);
+	assert_int_equal(api_stats_get(w->api)->retransmits, 0);
+	assert_true(api_stats_get(w->api)->bytes_in > 100000);
 }
 
 static void
@@ -547,11 +547,11 @@ test_reads_everything_gzip_and_chunked(void **state)
 	    w, "--gzip --chunked --shards 2 --records 1500 --split-every 300 --page-shards 3");
 	open_api(w, (struct api_conf){.gzip = false});
 	read_all(w, 1500);
-	plain = api_http_stats(w->api)->bytes_in;
+	plain = api_stats_get(w->api)->bytes_in;
 	w->records = 0;
 	open_api(w, (struct api_conf){.gzip = true});
 	read_all(w, 1500);
-	assert_true(api_http_stats(w->api)->bytes_in < plain / 2); /* it was compressed */
+	assert_true(api_stats_get(w->api)->bytes_in < plain / 2); /* it was compressed */
 }
 
 static void
@@ -611,6 +611,7 @@ static void
 test_wrong_secret_says_so(void **state)
 {
 	struct world *w = *state;
+	const struct api_op_stats *op;
 	enum api_code code;
 
 	emulator_start(w, SIGNED);
@@ -623,7 +624,12 @@ test_wrong_secret_says_so(void **state)
 	expect(w, code, API_AUTH, "credentials: environment, region us-east-1");
 	assert_string_not_equal(w->rs.request_id, "");
 	assert_int_equal(w->rs.err.code, ERR_AUTH);
-	assert_int_equal(api_http_stats(w->api)->calls, 2); /* once more after a refresh */
+	assert_int_equal(api_stats_get(w->api)->calls, 2); /* once more after a refresh */
+	op = &api_stats_get(w->api)->ops[API_DESCRIBE_TABLE];
+	assert_int_equal(op->requests, 2);
+	assert_int_equal(op->latency.count, 2);
+	assert_int_equal(op->ended[API_AUTH], 1);
+	assert_int_equal(op->ended[API_OK], 0);
 	assert_null(strstr(w->rs.err.text, "another-secret"));
 	assert_null(strstr(w->log, "another-secret"));
 }
@@ -640,7 +646,7 @@ test_wrong_key_and_no_keys(void **state)
 	set_keys(w, "", "x", NULL);
 	open_api(w, (struct api_conf){.gzip = true});
 	expect(w, table(w, "orders"), API_AUTH, "api: DescribeTable: creds: ");
-	assert_int_equal(api_http_stats(w->api)->calls, 0);
+	assert_int_equal(api_stats_get(w->api)->calls, 0);
 	set_keys(w, NULL, NULL, NULL); /* made-up keys */
 	open_api(w, (struct api_conf){.gzip = true});
 	expect(w, table(w, "orders"), API_AUTH, "HTTP 400");
@@ -669,12 +675,12 @@ skewed(struct world *w, int64_t offset_s)
 
 	open_api(w, (struct api_conf){.gzip = true});
 	ok(w, table(w, "orders"));
-	skew = api_http_stats(w->api)->clock_skew_us / USEC_SEC;
+	skew = api_stats_get(w->api)->clock_skew_us / USEC_SEC;
 	assert_true(skew >= offset_s - 3 && skew <= offset_s + 3);
-	assert_int_equal(api_http_stats(w->api)->retransmits, 1);
+	assert_int_equal(api_stats_get(w->api)->retransmits, 1);
 	for (int i = 0; i < 3; i++)
 		ok(w, table(w, "orders"));
-	assert_int_equal(api_http_stats(w->api)->retransmits, 1); /* the offset is kept */
+	assert_int_equal(api_stats_get(w->api)->retransmits, 1); /* the offset is kept */
 	assert_int_equal(w->warnings, warnings + 1);
 }
 
@@ -690,7 +696,7 @@ test_skewed_clock_recovers(void **state)
 	/* our clock was set meanwhile */
 	control(w, "clock", "{\"offset\":0}");
 	ok(w, table(w, "orders"));
-	assert_true(api_http_stats(w->api)->clock_skew_us / USEC_SEC < 4);
+	assert_true(api_stats_get(w->api)->clock_skew_us / USEC_SEC < 4);
 	assert_int_equal(w->warnings, 1); /* said once */
 	control(w, "clock", "{\"offset\":-86400}");
 	log_flush();
@@ -710,8 +716,8 @@ test_skew_of_many_calls_at_once(void **state)
 	for (int i = 0; i < 16; i++)
 		(void)api_describe_table(w->api, "orders", on_table, w);
 	run(w);
-	assert_int_equal(api_http_stats(w->api)->errors, 0);
-	assert_in_range(api_http_stats(w->api)->retransmits, 1, 16);
+	assert_int_equal(api_stats_get(w->api)->errors, 0);
+	assert_in_range(api_stats_get(w->api)->retransmits, 1, 16);
 	assert_int_equal(w->warnings, 1);
 }
 
@@ -728,7 +734,7 @@ test_skew_and_rotated_credentials(void **state)
 	set_keys(w, "AKIDEMU", "emu/secret+key", NULL);
 	monotonic_ahead += 11;
 	ok(w, table(w, "orders"));
-	assert_int_equal(api_http_stats(w->api)->calls, 2 + 3);
+	assert_int_equal(api_stats_get(w->api)->calls, 2 + 3);
 }
 
 static void
@@ -744,7 +750,7 @@ test_rotated_credentials_are_read_again(void **state)
 	set_keys(w, "AKIDNEW", "new", NULL);
 	monotonic_ahead += 11; /* credentials are not read more often */
 	ok(w, table(w, "orders"));
-	assert_int_equal(api_http_stats(w->api)->retransmits, 1);
+	assert_int_equal(api_stats_get(w->api)->retransmits, 1);
 	control(w, "credentials", "{\"expired\":true}");
 	expect(w, table(w, "orders"), API_AUTH, "ExpiredToken");
 }
@@ -803,8 +809,8 @@ test_faults(void **state)
 		ok(w, records(w, start, 1000)); /* and then all is well */
 		assert_int_equal(w->page_records, 50);
 	}
-	assert_int_equal(api_http_stats(w->api)->errors, ARRAY_LEN(cases) - 1);
-	assert_int_equal(api_http_stats(w->api)->throttles, 1);
+	assert_int_equal(api_stats_get(w->api)->errors, ARRAY_LEN(cases) - 1);
+	assert_int_equal(api_stats_get(w->api)->throttles, 1);
 }
 
 static void
@@ -817,7 +823,7 @@ test_access_denied(void **state)
 	open_api(w, (struct api_conf){.gzip = true});
 	control(w, "fault", "{\"kind\":\"access-denied\"}");
 	expect(w, table(w, "orders"), API_AUTH, "HTTP 400 AccessDeniedException");
-	assert_int_equal(api_http_stats(w->api)->calls, 2);
+	assert_int_equal(api_stats_get(w->api)->calls, 2);
 }
 
 static void
