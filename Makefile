@@ -149,6 +149,10 @@ check-mutants:
 	@/usr/bin/python3 tests/tools/mutants.py $(MUTANTS)
 	@$(if $(MUTANTS),:,/usr/bin/python3 tests/sim/mutants.py)
 
+services:
+	@tests/tools/setup.sh check
+	@exec /usr/bin/python3 tests/system/services.py $(SERVICES)
+
 demo:
 	@tests/tools/setup.sh demo
 	@$(SUBMAKE) all $(EMULATOR)
@@ -224,6 +228,7 @@ make check-system against real services and the emulator
 make check-asan   unit tests, emulator and simulator under ASan and UBSan
 make check-tsan   what has threads under TSan
 make check-mutants  plants known faults; each must be found. MUTANTS="a b": only those
+make services     starts the real services, prints their addresses; ^C. SERVICES="kafka postgres": those
 make fuzz         TARGET=NAME SECONDS=60
 make bench        the speed table
 make format       clang-format over the tree
@@ -237,6 +242,6 @@ help:
 
 FORCE:
 .PHONY: all clean FORCE units benches tests check check-fast check-unit check-sim check-system check-asan \
-	check-tsan check-mutants demo fuzz bench format install uninstall help
+	check-tsan check-mutants services demo fuzz bench format install uninstall help
 .SECONDARY:
 -include $(wildcard $(addprefix $(O)/,$(addsuffix /*.d,$(ROOMS) bench tests/unit tests/sim tests/emulator tests/tools tests/fuzz)))

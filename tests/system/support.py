@@ -7,6 +7,7 @@ every server is bound to a free port of the loopback interface.
 import http.client
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -45,6 +46,21 @@ def free_port():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         return s.getsockname()[1]
+
+
+def server_port():
+    """A free port below those the kernel hands out. For servers that go away and come
+    back: meanwhile a client that tries again could be given their port as its own."""
+    with open("/proc/sys/net/ipv4/ip_local_port_range", encoding="ascii") as f:
+        ephemeral = int(f.read().split()[0])
+    while True:
+        port = random.randrange(10000, max(ephemeral, 11000))
+        with socket.socket() as s:
+            try:
+                s.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
 
 
 class Process:

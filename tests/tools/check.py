@@ -16,6 +16,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 
 from runner import Item, Runner, of_path
 
@@ -24,8 +25,10 @@ SEEDS_ASAN = "1..100"
 SEEDS_ALL = "1..4000"
 # With threads of their own; the rest has nothing for ThreadSanitizer to find.
 THREADED = ("store_test", "store_damage_test", "audit*_test", "log_test", "loop_test")
-# A system test that uses one of these (tests/system/support.py) needs a real service.
-SERVICES = ("DynamoDBLocal",)
+# A system test that names one of these (tests/system/support.py and services.py) needs
+# a real service.
+SERVICES = ("DynamoDBLocal", "services.DynamoDB", "services.Kafka", "services.Postgres",
+            "services.OpenSearch")
 SKIP_SERVICES = os.environ.get("SKIP_SERVICES") == "1"
 # Test vectors that are not ours to hand on lie beside some trees, not in them; what
 # does not find them says this word. Whoever sets it promises that they are there.
@@ -124,23 +127,68 @@ def signer(runner, build):
                                        os.path.join(build, "tests/tools/sign_cli")], "command")])
 
 
+class Services:
+    """The real ones, started together by a process of their own that stops them when our
+    end of its standard input closes: even if we are killed."""
+
+    def __init__(self):
+        self.child = None
+        self.environment, self.names = {}, []
+
+    def start(self):
+        self.child = subprocess.Popen(
+            ["/usr/bin/python3", "tests/system/services.py", "--leash"], stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, text=True, start_new_session=True)
+        for line in self.child.stdout:
+            m = re.match(r"export (\w+)='(.*)'  # (.*)", line)
+            if m:
+                self.environment[m.group(1)] = m.group(2)
+                self.names.append(m.group(3))
+            elif line.startswith("# ready"):
+                return True
+        return False  # it has said why on standard error
+
+    def stop(self):
+        if self.child is not None:
+            self.child.stdin.close()
+            self.child.wait()
+            self.child.stdout.close()
+            self.child = None
+
+
 def needs_service(path):
     with open(path, encoding="utf-8") as f:
         text = f.read()
-    return any(name in text for name in SERVICES)
+    return any(re.search(r"\b%s\b" % re.escape(name), text) for name in SERVICES)
+
+
+def with_services(runner, paths, build):
+    begun = time.monotonic()
+    services = Services()
+    print("== services", flush=True)
+    try:
+        up = services.start()
+        runner.add("services", int(up), int(not up), 0, time.monotonic() - begun)
+        if up:
+            runner.services = "services: " + ", ".join(services.names)
+            env = dict(environment(build), **services.environment)
+            run(runner, "system", [of_path(p, timeout=1200, env=env) for p in paths])
+    finally:
+        services.stop()
 
 
 def system(runner, build):
     paths = [p for p in sorted(glob.glob("tests/system/*_test.py"))
              if not p.endswith("/emulator_test.py")]
-    left_out = [p for p in paths if SKIP_SERVICES and needs_service(p)]
+    if not SKIP_SERVICES:
+        return with_services(runner, paths, build)
+    left_out = [p for p in paths if needs_service(p)]
     for p in left_out:
         print("  skip %s: needs a real service, and SKIP_SERVICES=1" % p)
-    if left_out:
-        runner.add("system, real services", 0, 0, len(left_out))
-    items = [of_path(p, timeout=1200, env=environment(build)) for p in paths if p not in left_out]
-    if items or not left_out:
-        run(runner, "system", items)
+    runner.add("system, real services", 0, 0, len(left_out))
+    runner.services = "services: none (SKIP_SERVICES=1); left out: " + ", ".join(left_out)
+    return run(runner, "system", [of_path(p, timeout=1200, env=environment(build))
+                                  for p in paths if p not in left_out])
 
 
 def install(runner, build):
@@ -233,6 +281,8 @@ def finish(runner):
         print("   skipped, but promised: %s (tests/tools/setup.sh check installs what they need)"
               % ", ".join(runner.promised))
         bad = True
+    if runner.services:
+        print(runner.services)
     os.makedirs("build", exist_ok=True)
     with open("build/check.summary", "w", encoding="utf-8") as f:
         f.write(runner.line() + "\n")

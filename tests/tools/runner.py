@@ -89,6 +89,7 @@ class Runner:
         self.stopping = False
         self.passed = self.failed = self.skipped = 0
         self.done = []  # (title, passed, failed, skipped, seconds)
+        self.services = ""  # a line on the real services that ran
         self.promised = []  # names of items that skipped and may not
 
     def stop(self):
@@ -118,6 +119,7 @@ class Runner:
     def _run(self, item):
         begun = time.monotonic()
         tmp = tempfile.mkdtemp(prefix="slipring.")
+        os.chmod(tmp, 0o711)  # PostgreSQL runs as somebody else below it
         why = ""
         with tempfile.TemporaryFile() as out:
             try:
