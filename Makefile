@@ -64,7 +64,7 @@ all: $(O)/slipring
 
 $(O)/slipring: $(O)/daemon/main.o $(LIB)
 	$(SAY) '  LD   $@'
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS) -lm
 
 # An archive, so that the simulator can bring its own loop, API and store: the
 # linker takes ours only where nobody else has defined the symbols.
