@@ -30,8 +30,12 @@ struct http_request {
 	const char *url;
 	const struct http_header *headers; /* no Host or Content-Length: made from url and body */
 	size_t header_count;
-	struct slice body;	    /* copied */
+	struct slice body;	    /* copied, unless body_kept */
+	bool body_kept;		    /* the caller keeps it as it is until the callback */
 	const char *ca_file;	    /* trusted instead of the system's; NULL: the system's */
+	const char *cert_file;	    /* PEM of a client certificate; NULL: none */
+	const char *key_file;	    /* PEM of its key; NULL: in cert_file */
+	const char *key_passphrase; /* of an encrypted key; NULL: none */
 	int64_t connect_timeout_us; /* name, TCP and TLS; 0: 10 s */
 	int64_t total_timeout_us;   /* 0: 60 s */
 	size_t max_body;	    /* a longer answer is ERR_LIMIT */
@@ -50,9 +54,9 @@ void http_close(struct http *h);
 
 /* fn gets either a response (any status) with e == NULL, or e with response
  * NULL: ERR_NETWORK (no answer), ERR_PROTOCOL (a cut one, or no HTTP), ERR_LIMIT,
- * ERR_NOMEM, ERR_CONFIG (unusable ca_file); retriable is set where it may help. Everything in
- * the request is copied before this returns. Returns NULL and fills e only if
- * the request cannot be made at all (bad URL). */
+ * ERR_NOMEM, ERR_CONFIG (unusable ca_file, cert_file or key_file); retriable is set where it
+ * may help. Everything in the request is copied before this returns, but for a body that is
+ * kept. Returns NULL and fills e only if the request cannot be made at all (bad URL). */
 struct http_call *http_send(struct http *h, const struct http_request *rq,
     void (*fn)(void *arg, struct http_response *r, const struct err *e), void *arg,
     struct err *e) MUST_CHECK;
@@ -66,5 +70,16 @@ int64_t http_date_parse(struct slice date);
 /* gzip (one or more members) -> out, at most out->max bytes: ERR_LIMIT beyond,
  * ERR_PROTOCOL on a broken or cut stream. */
 int http_inflate(struct slice in, struct buf *out, struct err *e) MUST_CHECK;
+/* Appends one gzip member, made fast rather than small. -1: out of memory, or out's maximum. */
+int http_deflate(struct slice in, struct buf *out, struct err *e) MUST_CHECK;
+
+/* scheme://host[:port][/path] and nothing else: no user, query or fragment. */
+struct http_url {
+	bool https;
+	struct slice host; /* as in the Host header: without a port that is the usual one */
+	struct slice path; /* without the slash at its end; may be empty */
+};
+/* Slices of url. ERR_CONFIG says what it lacks. */
+int http_url_parse(const char *url, struct http_url *out, struct err *e) MUST_CHECK;
 
 #endif

@@ -172,6 +172,7 @@ copy_body(struct http_call *c, struct slice body, struct err *e)
 		    e, ERR_NOMEM, "http: out of memory for a request of %zu bytes", body.n);
 	if (body.n != 0)
 		memcpy(c->body, body.p, body.n);
+	c->send = c->body;
 	return 0;
 }
 
@@ -186,6 +187,20 @@ milliseconds(int64_t us)
 /* Every option here is known to the libcurl that was linked; what can fail is
  * the copying of strings, and is collected in `bad`. */
 #define SET(option, value) (bad |= curl_easy_setopt(easy, option, value) != CURLE_OK)
+
+static bool
+set_client_certificate(CURL *easy, const struct http_request *rq)
+{
+	bool bad = false;
+
+	if (rq->cert_file == NULL)
+		return true;
+	SET(CURLOPT_SSLCERT, rq->cert_file);
+	SET(CURLOPT_SSLKEY, rq->key_file != NULL ? rq->key_file : rq->cert_file);
+	/* Never NULL: OpenSSL would ask for one at the terminal. */
+	SET(CURLOPT_KEYPASSWD, rq->key_passphrase != NULL ? rq->key_passphrase : "");
+	return !bad;
+}
 
 static bool
 set_tls(CURL *easy, const char *ca_file, bool drop_capath)
@@ -214,7 +229,7 @@ set_method(CURL *easy, const struct http_call *c, size_t body_n)
 	if (post || body_n != 0 || strcmp(c->method, "PUT") == 0) {
 		SET(CURLOPT_POST, 1L);
 		SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body_n);
-		SET(CURLOPT_POSTFIELDS, c->body);
+		SET(CURLOPT_POSTFIELDS, c->send);
 	} else if (strcmp(c->method, "HEAD") == 0) {
 		SET(CURLOPT_NOBODY, 1L);
 	}
@@ -267,7 +282,8 @@ bool
 http_call_describe(struct http_call *c, CURL *easy, const struct http_request *rq, bool drop_capath)
 {
 	return set_manners(easy, c) && set_callbacks(easy, c) &&
-	    set_tls(easy, rq->ca_file, drop_capath) && set_method(easy, c, rq->body.n) &&
+	    set_tls(easy, rq->ca_file, drop_capath) && set_client_certificate(easy, rq) &&
+	    set_method(easy, c, rq->body.n) &&
 	    curl_easy_setopt(easy, CURLOPT_URL, rq->url) == CURLE_OK &&
 	    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, c->list) == CURLE_OK;
 }
@@ -286,7 +302,8 @@ http_call_init(struct http_call *c, const struct http_request *rq, struct err *e
 	memcpy(c->method, rq->method, strlen(rq->method));
 	if (check_url(c, rq->url, e) == -1 || add_headers(c, rq, e) == -1)
 		return -1;
-	return copy_body(c, rq->body, e);
+	c->send = rq->body.p;
+	return rq->body_kept ? 0 : copy_body(c, rq->body, e);
 }
 
 /* ---- what went wrong ---- */
@@ -368,6 +385,10 @@ http_call_explain(struct http_call *c, CURLcode code)
 	case CURLE_SSL_CACERT_BADFILE:
 		(void)err_set(
 		    &c->e, ERR_CONFIG, "http: the ca-file for %s cannot be used: %s", c->peer, why);
+		break;
+	case CURLE_SSL_CERTPROBLEM:
+		(void)err_set(&c->e, ERR_CONFIG,
+		    "http: the client certificate for %s cannot be used: %s", c->peer, why);
 		break;
 	case CURLE_SSL_CONNECT_ERROR:
 		(void)err_retry(

@@ -18,7 +18,8 @@ struct http_call {
 	struct http_call *next, **prev; /* in h->active or h->done */
 	CURL *easy;			/* owned while active; NULL once done */
 	struct curl_slist *list;	/* owned: request headers */
-	char *body;			/* owned: request body */
+	char *body;			/* owned: request body, unless it is kept by the caller */
+	const char *send;		/* what is sent: body, or the caller's */
 	char peer[300];			/* scheme://host:port, for messages */
 	char method[16];
 	char why[CURL_ERROR_SIZE];

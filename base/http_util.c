@@ -156,3 +156,62 @@ http_inflate(struct slice in, struct buf *out, struct err *e)
 	(void)inflateEnd(&z);
 	return r;
 }
+
+int
+http_deflate(struct slice in, struct buf *out, struct err *e)
+{
+	z_stream z = {.next_in = (z_const unsigned char *)in.p, .avail_in = (unsigned)in.n};
+	size_t start = out->n, bound;
+	int r;
+
+	/* Level 1: JSON still shrinks to a fifth, at three times the speed of the default. */
+	if (in.n > UINT_MAX ||
+	    deflateInit2(&z, 1, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) != Z_OK)
+		return err_retry(e, ERR_NOMEM, "http: out of memory for a gzip request");
+	bound = deflateBound(&z, (uLong)in.n);
+	if (!buf_reserve(out, bound)) {
+		(void)deflateEnd(&z);
+		return err_retry(
+		    e, ERR_NOMEM, "http: no room for a gzip request of %zu bytes", bound);
+	}
+	z.next_out = (unsigned char *)out->p + start;
+	z.avail_out = (unsigned)bound;
+	r = deflate(&z, Z_FINISH); /* one step: the bound is what it can need at most */
+	out->n = start + bound - z.avail_out;
+	(void)deflateEnd(&z);
+	assert(r == Z_STREAM_END);
+	return 0;
+}
+
+static bool
+is_url_char(char c)
+{
+	return c > ' ' && c < 0x7f && strchr("@?#\"<>\\^`{|}", c) == NULL;
+}
+
+int
+http_url_parse(const char *url, struct http_url *out, struct err *e)
+{
+	bool https = strncasecmp(url, "https://", 8) == 0;
+	const char *host = url + (https ? 8 : 7);
+	const char *usual = https ? ":443" : ":80";
+	size_t n, k = strlen(usual), path_n;
+
+	if (!https && strncasecmp(url, "http://", 7) != 0)
+		return err_set(e, ERR_CONFIG, "url must begin with http:// or https://");
+	for (const char *p = host; *p != '\0'; p++)
+		if (!is_url_char(*p))
+			return err_set(e, ERR_CONFIG,
+			    "url may have a host, a port and a path, and nothing more");
+	n = strcspn(host, "/");
+	path_n = strlen(host + n);
+	while (path_n > 0 && host[n + path_n - 1] == '/')
+		path_n--;
+	*out = (struct http_url){.https = https, .path = {host + n, path_n}};
+	if (n > k && strncmp(host + n - k, usual, k) == 0)
+		n -= k;
+	if (n == 0 || *host == ':')
+		return err_set(e, ERR_CONFIG, "url names no host");
+	out->host = (struct slice){host, n};
+	return 0;
+}

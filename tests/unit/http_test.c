@@ -1175,6 +1175,93 @@ test_inflate_bomb(void **state)
 	buf_close(&gz);
 }
 
+static void
+test_deflate(void **state)
+{
+	char *text = mem_array(300000, 1);
+	struct buf gz = BUF_INIT(1 << 20), small = BUF_INIT(20), out = BUF_INIT(1 << 20);
+	struct err e;
+
+	(void)state;
+	for (int i = 0; i < 300000; i++)
+		text[i] = (char)('a' + i % 23 + (i / 1000) % 3);
+	buf_add_str(&gz, "before");
+	assert_int_equal(http_deflate((struct slice){text, 300000}, &gz, &e), 0);
+	assert_true(gz.n < 100000);
+	assert_int_equal(http_inflate((struct slice){gz.p + 6, gz.n - 6}, &out, &e), 0);
+	assert_int_equal(out.n, 300000);
+	assert_memory_equal(out.p, text, 300000);
+	buf_reset(&gz);
+	buf_reset(&out);
+	assert_int_equal(http_deflate(SLICE_LIT(""), &gz, &e), 0);
+	assert_int_equal(http_inflate(buf_slice(&gz), &out, &e), 0);
+	assert_int_equal(out.n, 0);
+	assert_int_equal(http_deflate((struct slice){text, 300000}, &small, &e), -1);
+	assert_int_equal(small.n, 0);
+	buf_close(&gz);
+	buf_close(&small);
+	buf_close(&out);
+	free(text);
+}
+
+static void
+test_url(void **state)
+{
+	static const struct {
+		const char *url, *host, *path;
+	} cases[] = {
+	    {"http://a", "a", ""},
+	    {"http://a/", "a", ""},
+	    {"HTTPS://a:443/x/y//", "a", "/x/y"},
+	    {"https://a:80", "a:80", ""},
+	    {"http://[::1]:9200/p", "[::1]:9200", "/p"},
+	    {"http://a:80/x", "a", "/x"},
+	    {"ftp://a", NULL, NULL},
+	    {"a:9200", NULL, NULL},
+	    {"http://", NULL, NULL},
+	    {"http:///x", NULL, NULL},
+	    {"http://:9200", NULL, NULL},
+	    {"http://u:p@a", NULL, NULL},
+	    {"http://a?q", NULL, NULL},
+	    {"http://a/#f", NULL, NULL},
+	    {"http://a b", NULL, NULL},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		struct http_url u;
+		struct err e;
+		int r = http_url_parse(cases[i].url, &u, &e);
+
+		if ((r == 0) != (cases[i].host != NULL))
+			fail_msg("%s", cases[i].url);
+		if (r != 0)
+			continue;
+		assert_true(slice_is(u.host, cases[i].host));
+		assert_true(slice_is(u.path, cases[i].path));
+		assert_int_equal(u.https, cases[i].url[4] == 's' || cases[i].url[4] == 'S');
+	}
+}
+
+/* Not copied: what is there when libcurl comes for it is what goes out. */
+static void
+test_kept_body(void **state)
+{
+	struct world *w = *state;
+	char body[] = "first";
+
+	send_request(w, 0,
+	    (struct http_request){.method = "POST",
+		.url = url_of("/echo"),
+		.body = {body, sizeof body - 1},
+		.body_kept = true});
+	memcpy(body, "later", 5);
+	run(w);
+	assert_int_equal(w->a[0].status, 200);
+	assert_true(w->a[0].body.n > 5);
+	assert_memory_equal(w->a[0].body.p + w->a[0].body.n - 5, "later", 5);
+}
+
 int
 main(void)
 {
@@ -1205,6 +1292,9 @@ main(void)
 	    cmocka_unit_test(test_header_get),
 	    cmocka_unit_test(test_date),
 	    cmocka_unit_test(test_inflate),
+	    cmocka_unit_test(test_deflate),
+	    cmocka_unit_test(test_url),
+	    cmocka_unit_test_setup_teardown(test_kept_body, setup, teardown),
 	    cmocka_unit_test(test_inflate_bomb),
 	};
 
