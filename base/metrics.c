@@ -97,7 +97,7 @@ family_of(struct metrics *m, const char *name, const char *help, enum metric_typ
 	return f;
 }
 
-/* Label values and help texts know three escapes. */
+/* Label values know three escapes. */
 static void
 add_escaped(struct buf *out, const char *s)
 {
@@ -229,15 +229,24 @@ add_histogram(struct buf *out, const char *name, const struct sample *s)
 	add_line(out, name, "_count", s->labels, NULL, (double)h->count);
 }
 
-void
-metrics_write(const struct metrics *m, struct buf *out)
+static void
+add_head(struct buf *out, const struct family *f, enum metrics_form form)
 {
 	static const char *const types[] = {"counter", "gauge", "histogram"};
+	const char *suffix = form == METRICS_TEXT && f->type == METRIC_COUNTER ? "_total" : "";
 
+	buf_addf(out, "# HELP %s%s ", f->name, suffix);
+	/* The two forms escape these differently, and a sentence does without. */
+	for (const char *s = f->help; *s != '\0'; s++)
+		buf_add_char(out, *s == '"' || *s == '\\' || *s == '\n' ? '\'' : *s);
+	buf_addf(out, "\n# TYPE %s%s %s\n", f->name, suffix, types[f->type]);
+}
+
+void
+metrics_write(const struct metrics *m, enum metrics_form form, struct buf *out)
+{
 	for (const struct family *f = m->first; f != NULL; f = f->next) {
-		buf_addf(out, "# TYPE %s %s\n# HELP %s ", f->name, types[f->type], f->name);
-		add_escaped(out, f->help);
-		buf_add_char(out, '\n');
+		add_head(out, f, form);
 		for (const struct sample *s = f->first; s != NULL; s = s->next) {
 			if (f->type == METRIC_HISTOGRAM)
 				add_histogram(out, f->name, s);
@@ -246,7 +255,8 @@ metrics_write(const struct metrics *m, struct buf *out)
 				    s->labels, NULL, s->value);
 		}
 	}
-	buf_add_str(out, "# EOF\n");
+	if (form == METRICS_OPEN)
+		buf_add_str(out, "# EOF\n");
 	if (m->failed)
 		out->failed = true;
 }

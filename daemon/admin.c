@@ -197,6 +197,7 @@ admin_new(struct admin **out, const struct wiring *w, const struct config *conf,
 	a->w = w;
 	a->conf = conf;
 	a->started_us = loop_now(w->loop);
+	a->lag = loop_lag_new(w->loop);
 	a->http = evhttp_new(loop_native(w->loop));
 	if (a->http == NULL) {
 		err_set(e, ERR_NOMEM, "admin: out of memory");
@@ -225,6 +226,7 @@ admin_close(struct admin *a)
 		return;
 	if (a->http != NULL)
 		evhttp_free(a->http);
+	loop_lag_close(a->lag);
 	free(a->mounts);
 	free(a);
 }

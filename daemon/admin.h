@@ -1,7 +1,9 @@
 /* daemon/admin.h - the daemon's own HTTP port, on this machine only.
  *
  *   GET  /status             what the process is and what the pipeline does, JSON
+ *   GET  /metrics            for Prometheus (docs/metrics.md)
  *   GET  /healthz            200 while the loop turns
+ *   GET  /readyz             200 while all of it does what it should; 503 with the reasons
  *   POST /gaps/accept?id=N   wants the header X-Slipring: 1
  *
  * There is no password. What keeps a web page in somebody's browser out: the

@@ -15,6 +15,7 @@
 #include <jansson.h>
 
 #include "daemon/admin.h"
+#include "daemon/loop_lag.h"
 
 #define ADMIN_MAGIC 0x61646d6eu
 
@@ -24,6 +25,7 @@ struct admin {
 	const struct config *conf; /* borrowed */
 	struct evhttp *http;	   /* owned */
 	struct mount *mounts;	   /* owned array; one per route */
+	struct loop_lag *lag;	   /* owned */
 	uint16_t port;
 	int64_t started_us; /* monotonic */
 };
@@ -37,6 +39,10 @@ struct admin_route {
 
 /* Ends with .path == NULL. */
 extern const struct admin_route admin_routes[];
+
+/* metrics.c */
+void admin_get_metrics(struct admin *a, struct evhttp_request *rq);
+int64_t process_resident_bytes(void);
 
 /* Takes the reference on body. */
 void admin_answer(struct evhttp_request *rq, int status, json_t *body);

@@ -94,6 +94,14 @@ const struct conf_key config_keys[] = {
 	.def = "127.0.0.1:9464",
 	.doc = "Address and port of status and gap commands, on this machine only; port 0 takes "
 	       "any free one; off turns it off."},
+    {.name = "admin.shards",
+	.type = CONF_INT,
+	CONFIG(admin_shards),
+	.def = "20",
+	.min = 0,
+	.max = 1000,
+	.doc = "How many shards are in the metrics one by one, those with the least time until the "
+	       "service trims what was not delivered."},
     {.name = "memory.budget",
 	.type = CONF_SIZE,
 	CONFIG(memory_budget),

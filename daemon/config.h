@@ -51,6 +51,7 @@ struct config {
 	int64_t store_interval_us;
 	char *admin_listen; /* as written */
 	struct listen_address admin;
+	int64_t admin_shards;
 	int64_t memory_budget;
 	int log_level;	/* enum log_level */
 	int log_format; /* enum log_format */

@@ -3,24 +3,9 @@
  */
 #include "daemon/admin_priv.h"
 
-#include <stdio.h>
 #include <unistd.h>
 
 #include "base/log.h"
-
-static int64_t
-resident_bytes(void)
-{
-	FILE *f = fopen("/proc/self/statm", "re");
-	long long total, resident = 0;
-
-	if (f == NULL)
-		return 0;
-	if (fscanf(f, "%lld %lld", &total, &resident) != 2)
-		resident = 0;
-	(void)fclose(f);
-	return resident * sysconf(_SC_PAGESIZE);
-}
 
 static json_t *
 process_json(const struct admin *a)
@@ -30,7 +15,7 @@ process_json(const struct admin *a)
 	return json_pack("{s:s, s:i, s:I, s:I, s:I}", "version", SLIPRING_VERSION, "pid",
 	    (int)getpid(), "uptime_seconds",
 	    (json_int_t)((loop_now(lp) - a->started_us) / USEC_SEC), "resident_bytes",
-	    (json_int_t)resident_bytes(), "loop_passes", (json_int_t)loop_passes(lp));
+	    (json_int_t)process_resident_bytes(), "loop_passes", (json_int_t)loop_passes(lp));
 }
 
 static void
@@ -57,6 +42,16 @@ get_healthz(struct admin *a, struct evhttp_request *rq)
 }
 
 static void
+get_readyz(struct admin *a, struct evhttp_request *rq)
+{
+	json_t *why = pipeline_unready(a->w->pipeline);
+	bool ready = json_array_size(why) == 0;
+
+	admin_answer(rq, ready ? HTTP_OK : HTTP_SERVUNAVAIL,
+	    json_pack("{s:s, s:o}", "status", ready ? "ready" : "not ready", "reasons", why));
+}
+
+static void
 post_gap_accept(struct admin *a, struct evhttp_request *rq)
 {
 	char text[24];
@@ -79,7 +74,9 @@ post_gap_accept(struct admin *a, struct evhttp_request *rq)
 
 const struct admin_route admin_routes[] = {
     {.path = "/status", .fn = get_status},
+    {.path = "/metrics", .fn = admin_get_metrics},
     {.path = "/healthz", .fn = get_healthz},
+    {.path = "/readyz", .fn = get_readyz},
     {.path = "/gaps/accept", .post = true, .fn = post_gap_accept},
     {.path = NULL},
 };

@@ -1,6 +1,14 @@
 /* pipeline/breaker.c - see breaker.h. */
 #include "pipeline/breaker.h"
 
+const char *
+breaker_state_name(enum breaker_state s)
+{
+	static const char *const names[] = {"closed", "open", "probing"};
+
+	return names[s];
+}
+
 void
 breaker_init(struct breaker *br, int64_t limit, int64_t open_us)
 {

@@ -14,6 +14,8 @@
 
 enum breaker_state { BREAKER_CLOSED, BREAKER_OPEN, BREAKER_PROBING };
 
+const char *breaker_state_name(enum breaker_state s);
+
 struct breaker {
 	enum breaker_state state;
 	int64_t limit;	 /* failures in a row that open it */

@@ -24,6 +24,8 @@ struct keeper {
 	struct backoff backoff;
 	struct loop_timer *timer;
 	int64_t last_start, latency;
+	struct histogram latencies;
+	uint64_t failures;
 	void (*flushed)(void *arg);
 	void *flushed_arg;
 	char trouble[256];
@@ -117,6 +119,7 @@ on_durable(void *arg, const struct err *e)
 		return;
 	}
 	if (e != NULL) {
+		k->failures++;
 		(void)snprintf(k->trouble, sizeof k->trouble, "%.255s", e->text);
 		log_error("store", "", "cannot save positions, will try again: %s", e->text);
 		requeue(k);
@@ -127,6 +130,7 @@ on_durable(void *arg, const struct err *e)
 		log_info("store", "", "positions are saved again");
 	k->trouble[0] = '\0';
 	k->latency = loop_now(k->loop) - k->last_start;
+	histogram_add(&k->latencies, k->latency);
 	backoff_reset(&k->backoff);
 	settle(k);
 	if (k->marked.first != NULL && (k->urgent || !loop_timer_armed(k->timer)))
@@ -223,6 +227,18 @@ keeper_latency(const struct keeper *k)
 	return k->latency;
 }
 
+const struct histogram *
+keeper_latencies(const struct keeper *k)
+{
+	return &k->latencies;
+}
+
+uint64_t
+keeper_failures(const struct keeper *k)
+{
+	return k->failures;
+}
+
 struct keeper *
 keeper_new(struct loop *lp, struct store *store, int64_t interval_us)
 {
@@ -231,6 +247,7 @@ keeper_new(struct loop *lp, struct store *store, int64_t interval_us)
 	k->loop = lp;
 	k->store = store;
 	k->interval_us = interval_us;
+	k->latencies.shape = &histogram_latency;
 	/* 100 ms to 5 s: a full disk is looked at again soon after room was made. */
 	k->backoff = (struct backoff){.base_us = 100 * USEC_MS, .cap_us = 5 * USEC_SEC};
 	items_init(&k->marked);

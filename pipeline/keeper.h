@@ -11,6 +11,7 @@
 #ifndef PIPELINE_KEEPER_H
 #define PIPELINE_KEEPER_H
 
+#include "base/histogram.h"
 #include "base/loop.h"
 #include "checkpoint/store.h"
 
@@ -38,5 +39,9 @@ void keeper_flush(struct keeper *k, void (*fn)(void *arg), void *arg);
 const char *keeper_trouble(const struct keeper *k);
 /* Microseconds the last transaction took to become durable. */
 int64_t keeper_latency(const struct keeper *k);
+/* The same of all; failures are not in it. */
+const struct histogram *keeper_latencies(const struct keeper *k);
+/* Transactions that failed and were, or will be, tried again. */
+uint64_t keeper_failures(const struct keeper *k);
 
 #endif

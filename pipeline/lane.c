@@ -163,6 +163,13 @@ lane_sink_status(const struct lane *ln, struct buf *out)
 		ln->ops->status(ln->sink, out);
 }
 
+void
+lane_sink_metrics(const struct lane *ln, struct metrics *m)
+{
+	if (ln->ops->metrics != NULL && ln->sink != NULL)
+		ln->ops->metrics(ln->sink, m);
+}
+
 int
 lane_new(struct lane **out, struct loop *lp, const char *name, const struct sink_ops *ops,
     const void *sink_conf, const struct lane_conf *conf, const struct lane_host *host,

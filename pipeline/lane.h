@@ -144,5 +144,6 @@ int64_t lane_held(const struct lane *ln);
 int64_t lane_out(const struct lane *ln);
 struct breaker lane_breaker(const struct lane *ln);
 void lane_sink_status(const struct lane *ln, struct buf *out);
+void lane_sink_metrics(const struct lane *ln, struct metrics *m);
 
 #endif

@@ -98,6 +98,13 @@ void pipeline_close(struct pipeline *pl);
 int pipeline_gap_accept(struct pipeline *pl, uint64_t id, struct err *e) MUST_CHECK;
 /* What `slipring status --json` prints under "streams" and "sinks"; a new reference. */
 json_t *pipeline_status(struct pipeline *pl);
+/* Adds what there is to count; per shard only of the `worst` shards with the least time
+ * until the trim. */
+void pipeline_metrics(struct pipeline *pl, struct metrics *m, size_t worst);
+/* Why it does not do yet, or any more, all it was told to: an array of sentences,
+ * empty if it does. A sink that is tried again (breaker) and a store that is full are lag, not
+ * in here. A new reference. */
+json_t *pipeline_unready(const struct pipeline *pl);
 /* Bytes of pages held now, and the most there ever were. */
 int64_t pipeline_bytes(const struct pipeline *pl, int64_t *peak);
 /* Everything readable has been read, delivered and acked (tail --until-idle,

@@ -13,14 +13,6 @@ text(struct slice s)
 	return json_stringn(s.p, s.n);
 }
 
-static const char *
-breaker_name(enum breaker_state s)
-{
-	static const char *const names[] = {"closed", "open", "probing"};
-
-	return names[s];
-}
-
 /* Seconds between a record's creation and now; 0 when there is none. */
 static double
 age(struct pipeline *pl, int64_t created_us)
@@ -174,7 +166,7 @@ lane_json(struct pipeline *pl, const struct lane *ln)
 	o = json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f}",
 	    "name", lane_name(ln), "type", lane_ops(ln)->type, "state",
 	    lane_state_name(lane_state_get(ln)), "why", st->last_error, "breaker",
-	    breaker_name(lane_breaker(ln).state), "held_bytes", (json_int_t)lane_held(ln),
+	    breaker_state_name(lane_breaker(ln).state), "held_bytes", (json_int_t)lane_held(ln),
 	    "in_flight", (json_int_t)lane_out(ln), "taken", (json_int_t)st->taken, "acked",
 	    (json_int_t)st->acked, "acked_bytes", (json_int_t)st->bytes_acked, "retried",
 	    (json_int_t)st->retried, "rejected", (json_int_t)st->rejected, "batches",
@@ -205,4 +197,48 @@ pipeline_status(struct pipeline *pl)
 	    (json_int_t)pl->conf.memory_budget, "held_bytes", (json_int_t)held, "peak_bytes",
 	    (json_int_t)peak, "dead_letters", (json_int_t)pl->dead_letters, "store", "trouble",
 	    keeper_trouble(pl->keeper), "commit_seconds", (double)keeper_latency(pl->keeper) / 1e6);
+}
+
+/* ---- ready? ---- */
+
+/* Why a stream is not read as it should be; NULL: it is. */
+static const char *
+feed_unready(const struct feed *fd)
+{
+	switch (fd->state) {
+	case FEED_RUNNING:
+	case FEED_DRAINED:
+		return NULL;
+	case FEED_RESOLVING:
+		return "its table has not been described yet";
+	case FEED_LISTING:
+		return "its first listing is not complete";
+	case FEED_SUBSCRIBING:
+		return "where it begins is not saved yet";
+	case FEED_GAP:
+		return "it is stopped by a gap; see slipring gaps list";
+	case FEED_FAILED:
+		return "it cannot be read";
+	case FEED_STOPPED:
+		return "it is being stopped";
+	}
+	return NULL;
+}
+
+json_t *
+pipeline_unready(const struct pipeline *pl)
+{
+	json_t *list = json_array();
+
+	for (const struct feed *fd = pl->feeds; fd != NULL; fd = fd->next)
+		if (feed_unready(fd) != NULL)
+			json_array_append_new(list,
+			    json_sprintf("stream %s: %s%s%s", fd->name, feed_unready(fd),
+				fd->trouble[0] != '\0' ? ": " : "", fd->trouble));
+	for (const struct slot *sl = pl->slots; sl != NULL; sl = sl->next)
+		if (lane_state_get(sl->lane) == LANE_HALTED)
+			json_array_append_new(list,
+			    json_sprintf("sink %s: halted: %s", lane_name(sl->lane),
+				lane_stats_get(sl->lane)->last_error));
+	return list;
 }
