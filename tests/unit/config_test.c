@@ -124,7 +124,8 @@ what_is_missing_or_unknown(void **state)
 	    "{orders: {table: orders}}");
 	refused("streams: {a: {table: t}}\n" SINKS "filters: {}\n",
 	    "t:3:1: unknown key \"filters\"; known here: checkpoint.type, checkpoint.path, "
-	    "checkpoint.interval, admin.listen, memory.budget, log.level, log.format, "
+	    "checkpoint.interval, admin.listen, admin.shards, memory.budget, log.level, "
+	    "log.format, "
 	    "shutdown.timeout, streams or sinks");
 	refused("streams: {a: {tabel: t}}\n" SINKS,
 	    "t:1:15: unknown key \"tabel\"; did you mean \"table\"?");
