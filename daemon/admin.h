@@ -5,6 +5,7 @@
  *   GET  /healthz            200 while the loop turns
  *   GET  /readyz             200 while all of it does what it should; 503 with the reasons
  *   POST /gaps/accept?id=N   wants the header X-Slipring: 1
+ *   POST /sinks/resume?name=SINK   likewise
  *
  * There is no password. What keeps a web page in somebody's browser out: the
  * address is loopback, the Host header must name loopback (or a name that was

@@ -84,8 +84,8 @@ void command_note(const char *fmt, ...) PRINTF_LIKE(1, 2);
 	}
 #define CONFIG_DEFAULT_PATH "/etc/slipring/slipring.yaml"
 
-extern const struct command cmd_run, cmd_check, cmd_tail, cmd_status, cmd_positions_list,
-    cmd_positions_set, cmd_positions_reset, cmd_gaps_list, cmd_gaps_accept, cmd_audit_verify,
-    cmd_config;
+extern const struct command cmd_run, cmd_check, cmd_tail, cmd_status, cmd_resume,
+    cmd_positions_list, cmd_positions_set, cmd_positions_reset, cmd_gaps_list, cmd_gaps_accept,
+    cmd_audit_verify, cmd_config;
 
 #endif

@@ -6,6 +6,7 @@ static const struct command *const commands[] = {
     &cmd_check,
     &cmd_tail,
     &cmd_status,
+    &cmd_resume,
     &cmd_positions_list,
     &cmd_positions_set,
     &cmd_positions_reset,

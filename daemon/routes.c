@@ -72,11 +72,31 @@ post_gap_accept(struct admin *a, struct evhttp_request *rq)
 	admin_answer(rq, HTTP_OK, json_pack("{s:I}", "accepted", (json_int_t)id));
 }
 
+static void
+post_sink_resume(struct admin *a, struct evhttp_request *rq)
+{
+	const char *state;
+	char name[256];
+	struct err e;
+
+	if (admin_param(rq, "name", name, sizeof name) != 0) {
+		admin_refuse(rq, HTTP_BADREQUEST,
+		    "name must be the name of a sink, as in /sinks/resume?name=search");
+		return;
+	}
+	if (pipeline_sink_resume(a->w->pipeline, name, &state, &e) != 0) {
+		admin_refuse_err(rq, &e);
+		return;
+	}
+	admin_answer(rq, HTTP_OK, json_pack("{s:s, s:s}", "sink", name, "was", state));
+}
+
 const struct admin_route admin_routes[] = {
     {.path = "/status", .fn = get_status},
     {.path = "/metrics", .fn = admin_get_metrics},
     {.path = "/healthz", .fn = get_healthz},
     {.path = "/readyz", .fn = get_readyz},
     {.path = "/gaps/accept", .post = true, .fn = post_gap_accept},
+    {.path = "/sinks/resume", .post = true, .fn = post_sink_resume},
     {.path = NULL},
 };

@@ -46,3 +46,9 @@ breaker_due(struct breaker *br, int64_t now)
 	br->state = BREAKER_PROBING;
 	return true;
 }
+
+void
+breaker_probe(struct breaker *br)
+{
+	br->state = BREAKER_PROBING;
+}

@@ -31,5 +31,7 @@ bool breaker_failed(struct breaker *br, int64_t now);
 bool breaker_succeeded(struct breaker *br);
 /* OPEN and its time is over -> PROBING, true. */
 bool breaker_due(struct breaker *br, int64_t now);
+/* Somebody knows better: -> PROBING. */
+void breaker_probe(struct breaker *br);
 
 #endif

@@ -137,6 +137,12 @@ key_order_may(const struct key_order *ko, const struct key_link *l)
 	return ko->pipelined ? l->queue->next == l : l->queue->first == l;
 }
 
+bool
+key_order_first(const struct key_link *l)
+{
+	return l->prev == NULL;
+}
+
 struct key_link *
 key_order_out(struct key_order *ko, struct key_link *l)
 {

@@ -44,6 +44,8 @@ struct key_link *key_order_leave(struct key_order *ko, struct key_link *l);
 bool key_order_may(const struct key_order *ko, const struct key_link *l);
 /* It was submitted; returns the next of its key that may go too, or NULL. */
 struct key_link *key_order_out(struct key_order *ko, struct key_link *l);
+/* Has everything of its key that came before it been done? */
+bool key_order_first(const struct key_link *l);
 /* It came back unfinished. */
 void key_order_back(struct key_order *ko, struct key_link *l);
 

@@ -6,6 +6,8 @@
 #define LANE(member) offsetof(struct lane_conf, member)
 #define FEED(member) offsetof(struct feed_conf, member)
 
+static const char *const on_reject_words[] = {"dead-letter", "halt", "skip", NULL};
+
 const struct conf_key lane_keys[] = {
     {.name = "batch.count",
 	.type = CONF_INT,
@@ -49,13 +51,37 @@ const struct conf_key lane_keys[] = {
 	.min = USEC_MS,
 	.max = 3600 * USEC_SEC,
 	.doc = "The longest wait before a retry."},
+    {.name = "retry.give-up-after",
+	.type = CONF_DURATION,
+	.ofs = LANE(give_up_us),
+	.def = "0",
+	.min = 0,
+	.max = 30 * INT64_C(24) * 3600 * USEC_SEC,
+	.doc = "A record that was retried for longer counts as refused; while nothing at all gets "
+	       "through, that is one record each time. 0: never."},
+    {.name = "on-reject",
+	.type = CONF_ENUM,
+	.ofs = LANE(on_reject),
+	.def = "dead-letter",
+	.words = on_reject_words,
+	.doc = "What becomes of a record that the target will never take: kept as a dead letter, "
+	       "the sink halts before it, or it is left out with a line in the log."},
+    {.name = "dead-letters.brake",
+	.type = CONF_INT,
+	.ofs = LANE(brake),
+	.def = "1000",
+	.min = 0,
+	.max = 1000000000,
+	.doc = "So many refusals in a row without a success halt the sink: then it is not the "
+	       "records. 0: never."},
     {.name = "breaker.failures",
 	.type = CONF_INT,
 	.ofs = LANE(breaker_failures),
 	.def = "5",
 	.min = 1,
 	.max = 1000000,
-	.doc = "After so many batches in a row without a success nothing is sent for a while."},
+	.doc = "After so many batches in a row without a success nothing is sent for a while; "
+	       "batches that were out together count once."},
     {.name = "breaker.open",
 	.type = CONF_DURATION,
 	.ofs = LANE(breaker_open_us),

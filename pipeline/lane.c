@@ -3,6 +3,7 @@
  */
 #include "pipeline/lane_priv.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/log.h"
@@ -21,7 +22,7 @@ lane_set_state(struct lane *ln, enum lane_state to, const char *why)
 {
 	if (ln->state == to)
 		return;
-	assert(ln->state != LANE_HALTED);
+	assert(ln->state != LANE_HALTED || to == LANE_PROBING);
 	log_debug("lane", ln->name, "%s -> %s (%s)", lane_state_name(ln->state),
 	    lane_state_name(to), why);
 	ln->state = to;
@@ -39,7 +40,7 @@ told_room(void *arg)
 static void
 drop_all(struct lane *ln)
 {
-	ln->ready = ln->waiting = (struct list){NULL, NULL};
+	ln->ready = ln->waiting = ln->suspects = (struct list){NULL, NULL};
 	ln->queued = ln->queued_bytes = 0;
 	ln->stats.drops++;
 	ln->wanted = false;
@@ -51,9 +52,9 @@ lane_settle_break(struct lane *ln)
 {
 	if (ln->state != LANE_BREAKING || ln->out != 0 || ln->rejects != 0)
 		return;
-	if (ln->halting) {
+	if (ln->halt != LANE_HALT_NONE) {
 		ln->stats.halts++;
-		lane_set_state(ln, LANE_HALTED, "the sink cannot go on");
+		lane_set_state(ln, LANE_HALTED, "until resumed");
 	} else {
 		lane_set_state(ln, LANE_BROKEN, "failures in a row");
 		loop_timer_arm(ln->breaker_timer, ln->breaker.until - loop_now(ln->loop));
@@ -68,6 +69,41 @@ lane_begin_break(struct lane *ln, const char *why)
 		return;
 	lane_set_state(ln, LANE_BREAKING, why);
 	lane_pump_soon(ln); /* settles there, not inside a report */
+}
+
+void
+lane_halt(struct lane *ln, enum lane_halt cause, const char *why)
+{
+	if (ln->halt != LANE_HALT_NONE)
+		return;
+	ln->halt = cause;
+	log_error("lane", ln->name, "stopped: %s", why);
+	(void)snprintf(ln->stats.last_error, sizeof ln->stats.last_error, "%.255s", why);
+	lane_begin_break(ln, "halted");
+}
+
+bool
+lane_resume(struct lane *ln)
+{
+	uint64_t brake = (uint64_t)ln->conf.brake;
+
+	if (ln->state != LANE_HALTED || ln->stopped)
+		return false;
+	ln->halt = LANE_HALT_NONE;
+	/* The next refusal, with no ACK before it, brakes again: one dead letter
+	 * for a resume that came too early, not as many as before. */
+	if (brake != 0 && ln->stats.rejected_in_row >= brake)
+		ln->stats.rejected_in_row = brake - 1;
+	breaker_probe(&ln->breaker);
+	lane_set_state(ln, LANE_PROBING, "resumed");
+	lane_ask_room(ln);
+	return true;
+}
+
+enum lane_halt
+lane_halt_cause(const struct lane *ln)
+{
+	return ln->halt;
 }
 
 static void

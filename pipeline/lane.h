@@ -12,7 +12,8 @@
  *
  * A lane whose breaker opens, or whose sink halts, waits for what is out to be
  * reported and then lets go of everything (`dropped`): every window's position falls
- * back to its frontier, and nothing is held for the length of the outage.
+ * back to its frontier, and nothing is held for the length of the outage. From a halt
+ * an operator leads back (lane_resume), as from an open breaker the time.
  *
  * Threading: loop thread. Host calls come from the loop, never from inside a
  * call into the lane, except moved() and bury().
@@ -70,9 +71,17 @@ enum lane_state {
 	LANE_BREAKING, /* waits for reports before it lets go */
 	LANE_BROKEN,   /* breaker open, nothing held */
 	LANE_PROBING,  /* one record out, to see */
-	LANE_HALTED,   /* by the sink's word; until restart */
+	LANE_HALTED,   /* nothing held; until lane_resume() or restart */
 };
 const char *lane_state_name(enum lane_state s);
+
+enum lane_halt {
+	LANE_HALT_NONE,
+	LANE_HALT_SINK,	  /* its own word: a restart asks it again */
+	LANE_HALT_REJECT, /* on-reject: halt */
+	LANE_HALT_BRAKE,  /* too many refusals in a row */
+	LANE_HALT_HOST,	  /* lane_halt() */
+};
 
 struct lane_stats {	    /* since the start; counters are of records unless they say otherwise */
 	uint64_t taken;	    /* from pages, to be delivered */
@@ -133,6 +142,13 @@ void lane_buried(struct reject *rj);
 void lane_unbury(struct reject *rj);
 /* Submits nothing more. */
 void lane_stop(struct lane *ln);
+/* Takes what is out back, lets go of everything and stays so. why: one line that
+ * says how to go on, logged and kept for the status. May be called from bury(): that
+ * record is then the last that is buried. */
+void lane_halt(struct lane *ln, enum lane_halt cause, const char *why);
+/* HALTED -> PROBING, room() follows. False: it is not halted, or stopped. */
+bool lane_resume(struct lane *ln);
+enum lane_halt lane_halt_cause(const struct lane *ln);
 /* Nothing out, nothing on its way to the dead letters. */
 bool lane_quiet(const struct lane *ln);
 

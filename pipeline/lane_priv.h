@@ -5,7 +5,8 @@
  * An entry is one record in one lane. Its life:
  *
  *   QUEUED -> (may it go?) -> READY -> OUT -> done
- *                \-> BLOCKED -^         |-> WAITING (retry) -> READY or BLOCKED
+ *                \-> BLOCKED -^         |-> WAITING (retry; or SPLIT, until its batch is whole)
+ *                                       |       -> READY or BLOCKED
  *                                       '-> REJECTED (until the dead letter is durable) -> done
  *
  * Entries of one page and window are allocated together (a parcel), which
@@ -27,12 +28,20 @@ enum entry_state {
 	ENTRY_DONE,
 };
 
+struct list {
+	struct entry *first, *last;
+};
+
 struct batch {		 /* what one submit() took */
 	int64_t sent_at; /* monotonic */
+	size_t count;
 	size_t left;
 	size_t acked;
 	size_t retried;
-	int64_t due; /* when what came back is tried again, all of it at once: a
+	struct list suspects; /* reported SPLIT so far */
+	size_t split;
+	uint64_t splits_before; /* reports of SPLIT in the lane when it was sent */
+	int64_t due;		/* when what came back is tried again, all of it at once: a
 	              * target that is down is asked with few batches, not many */
 };
 
@@ -44,7 +53,9 @@ struct entry {
 	struct batch *batch;   /* OUT */
 	uint64_t ticket;
 	int64_t due;	  /* WAITING: monotonic */
-	int64_t first_us; /* wall clock of the first submit; 0: never out */
+	int64_t first_at; /* monotonic, of the first submit; 0: never out */
+	uint64_t group;	  /* of suspects that are sent together; 0: not suspected */
+	size_t most;	  /* suspected: sent with at most so many of its group */
 	unsigned attempts;
 	enum entry_state state;
 };
@@ -57,10 +68,6 @@ struct parcel {
 	size_t left; /* entries not done */
 	size_t count;
 	struct entry entries[];
-};
-
-struct list {
-	struct entry *first, *last;
 };
 
 struct lane {
@@ -76,6 +83,8 @@ struct lane {
 	bool by_shard;	     /* a whole shard is one queue of `keys` */
 	struct window *ring; /* windows with queued entries, taken from in turn */
 	struct list ready;
+	struct list suspects; /* READY, and go before the others */
+	uint64_t last_group;
 	struct list waiting;
 	struct delivery **staged; /* owned; batch_count long */
 	struct buf key;
@@ -86,8 +95,10 @@ struct lane {
 	bool wanted;		       /* somebody was refused room */
 	bool full;		       /* the sink said FULL and owes ready() */
 	bool stopped;		       /* drain: submit nothing more */
-	bool halting;		       /* the sink said HALT */
+	enum lane_halt halt;	       /* wanted, or done */
 	bool closing;		       /* the sink reports what it held, for the last time */
+	int64_t failing_since;	       /* monotonic: nothing got through since; 0: something did */
+	int64_t failed_at;	       /* monotonic: the breaker counted a failure */
 	struct loop_timer *pump_timer; /* next pass, end of linger, next retry */
 	struct loop_timer *room_timer;
 	struct loop_timer *breaker_timer;
@@ -106,6 +117,15 @@ void lane_pump_soon(struct lane *ln);
 /* report.c */
 void lane_on_report(void *ln, struct delivery *d, enum sink_verdict v, const struct err *why);
 void lane_on_ready(void *ln);
+void lane_done(struct lane *ln, struct entry *en);
+/* refuse.c */
+/* The target will never take it: `on-reject` and the brake. The entry may be gone afterwards. */
+void lane_refuse(struct lane *ln, struct entry *en, const char *why);
+bool lane_gives_up(const struct lane *ln, const struct entry *en);
+void lane_give_up(struct lane *ln, struct entry *en);
+/* Reported SPLIT, together with others. */
+void lane_suspect(struct entry *en, struct batch *b);
+void lane_halve(struct lane *ln, struct batch *b); /* it is whole: its suspects may go again */
 /* lane.c */
 void lane_set_state(struct lane *ln, enum lane_state to, const char *why);
 void lane_begin_break(struct lane *ln, const char *why); /* settles from the next pump */

@@ -183,6 +183,9 @@ begin_drain(struct pipeline *pl, enum pipeline_end how)
 		pl->host.draining(pl->host.ctx, how);
 }
 
+/* A sink that halted by its own word is asked again by whoever starts us again. One
+ * that was halted for what it refused waits for `slipring resume`: a restart would count
+ * its refusals from nothing, again and again. */
 static bool
 feed_stuck(const struct feed *fd)
 {
@@ -191,7 +194,8 @@ feed_stuck(const struct feed *fd)
 	if (fd->state == FEED_FAILED)
 		return true;
 	for (size_t i = 0; i < fd->sub_count; i++)
-		if (lane_state_get(fd->subs[i].slot->lane) != LANE_HALTED)
+		if (lane_state_get(fd->subs[i].slot->lane) != LANE_HALTED ||
+		    lane_halt_cause(fd->subs[i].slot->lane) != LANE_HALT_SINK)
 			return false;
 	return true;
 }
@@ -407,6 +411,42 @@ pipeline_gap_accept(struct pipeline *pl, uint64_t id, struct err *e)
 				return feed_gap_accept(fd, gi, e);
 	return err_set(e, ERR_NOT_FOUND, "there is no gap %llu; see `slipring gaps list`",
 	    (unsigned long long)id);
+}
+
+static int
+no_such_sink(const struct pipeline *pl, const char *name, struct err *e)
+{
+	const char **names = mem_array(pl->slot_count + 1, sizeof *names);
+	const char *near;
+	size_t n = 0;
+	int code;
+
+	for (const struct slot *sl = pl->slots; sl != NULL; sl = sl->next)
+		names[n++] = lane_name(sl->lane);
+	near = conf_nearest(name, names);
+	if (near != NULL)
+		code = err_set(e, ERR_NOT_FOUND,
+		    "no sink is named \"%.100s\"; did you mean \"%s\"?", name, near);
+	else
+		code = err_set(
+		    e, ERR_NOT_FOUND, "no sink is named \"%.100s\"; see `slipring status`", name);
+	free(names);
+	return code;
+}
+
+int
+pipeline_sink_resume(struct pipeline *pl, const char *name, const char **state, struct err *e)
+{
+	struct slot *sl = slot_find(pl, name);
+
+	if (sl == NULL)
+		return no_such_sink(pl, name, e);
+	if (pl->draining)
+		return err_retry(e, ERR_REFUSED, "the daemon is just stopping");
+	*state = lane_state_name(lane_state_get(sl->lane));
+	if (lane_resume(sl->lane))
+		log_info("pipeline", name, "resumed; one record is tried first");
+	return 0;
 }
 
 int64_t

@@ -46,6 +46,8 @@ struct pipeline_host {
 	void (*trouble)(void *ctx, const char *stream, bool listed, const struct err *why);
 };
 
+enum lane_on_reject { LANE_DEAD_LETTER, LANE_HALT, LANE_SKIP };
+
 struct lane_conf {
 	int64_t batch_count;   /* records a batch */
 	int64_t batch_bytes;   /* raw record bytes a batch; one record may exceed it */
@@ -53,8 +55,11 @@ struct lane_conf {
 	int64_t in_flight;     /* records submitted and not reported */
 	int64_t retry_base_us; /* full jitter between 0 and base*2^n, at most cap */
 	int64_t retry_cap_us;
+	int64_t give_up_us;	  /* retried for longer than this: refused; 0: never */
 	int64_t breaker_failures; /* batches in a row without an ACK that open it */
 	int64_t breaker_open_us;  /* until the probe */
+	int on_reject;		  /* enum lane_on_reject */
+	int64_t brake;		  /* refusals in a row that halt it; 0: off */
 };
 /* base 100 ms, cap 20 s, 5 failures, 60 s; keys "batch.count" and so on. */
 extern const struct conf_key lane_keys[];
@@ -96,6 +101,11 @@ void pipeline_close(struct pipeline *pl);
 
 /* ERR_NOT_FOUND, ERR_REFUSED (not open). The stream goes on once durable. */
 int pipeline_gap_accept(struct pipeline *pl, uint64_t id, struct err *e) MUST_CHECK;
+/* A halted sink tries one record and, if that is taken, goes on. *state: what the sink
+ * was found in, "halted" if this has made it go on; static text. ERR_NOT_FOUND with the
+ * nearest name, ERR_REFUSED (stopping). */
+int pipeline_sink_resume(
+    struct pipeline *pl, const char *name, const char **state, struct err *e) MUST_CHECK;
 /* What `slipring status --json` prints under "streams" and "sinks"; a new reference. */
 json_t *pipeline_status(struct pipeline *pl);
 /* Adds what there is to count; per shard only of the `worst` shards with the least time

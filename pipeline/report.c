@@ -15,8 +15,8 @@
 
 /* ---- done, one way or the other ---- */
 
-static void
-entry_done(struct lane *ln, struct entry *en)
+void
+lane_done(struct lane *ln, struct entry *en)
 {
 	struct parcel *pc = en->parcel;
 	struct window *w = pc->window;
@@ -40,110 +40,89 @@ entry_acked(struct lane *ln, struct entry *en)
 	ln->stats.bytes_acked += en->d.rec->raw.n;
 	ln->stats.acked_at = loop_now(ln->loop);
 	ln->stats.rejected_in_row = 0;
+	ln->failing_since = 0;
 	if (en->d.rec->created_us > 0)
 		ln->stats.last_created_us = en->d.rec->created_us;
-	entry_done(ln, en);
+	lane_done(ln, en);
+}
+
+/* A sink that keeps order gives back what it holds behind a refused request. That
+ * was never tried, and waits for nothing but its turn. */
+static bool
+only_behind(const struct lane *ln, const struct batch *b)
+{
+	return ln->keys.pipelined && b->splits_before != ln->stats.split;
 }
 
 static void
 entry_retry(struct lane *ln, struct entry *en, struct batch *b)
 {
-	if (b->due == 0) {
+	int64_t now = loop_now(ln->loop);
+
+	b->retried++;
+	ln->stats.retried++;
+	if (ln->failing_since == 0)
+		ln->failing_since = now;
+	if (only_behind(ln, b)) {
+		en->attempts--;
+		en->due = now;
+	} else if (lane_gives_up(ln, en)) {
+		lane_give_up(ln, en);
+		return;
+	} else {
 		struct backoff bo = {.base_us = ln->conf.retry_base_us,
 		    .cap_us = ln->conf.retry_cap_us,
 		    .attempt = en->attempts - 1};
 
-		b->due = loop_now(ln->loop) + backoff_next(&bo, ln->loop);
+		if (b->due == 0)
+			b->due = now + backoff_next(&bo, ln->loop);
+		en->due = b->due;
 	}
-	b->retried++;
-	ln->stats.retried++;
 	en->state = ENTRY_WAITING;
-	en->due = b->due;
 	lane_list_add(&ln->waiting, en);
 }
 
 static void
-entry_reject(struct lane *ln, struct entry *en, const struct err *why)
+batch_failed(struct lane *ln, const struct batch *b)
 {
-	struct reject *rj = mem_new(sizeof *rj);
-
-	ln->stats.rejected++;
-	ln->stats.rejected_in_row++;
-	ln->rejects++;
-	en->state = ENTRY_REJECTED;
-	*rj = (struct reject){
-	    .lane = ln,
-	    .entry = en,
-	    .rec = en->d.rec,
-	    .origin = en->d.origin,
-	    .reason = mem_strdup(why != NULL ? why->text : "no reason given"),
-	    .attempts = en->attempts,
-	    .first_us = en->first_us,
-	    .last_us = loop_wall(ln->loop),
-	};
+	/* What was out together when the target failed is one failure. */
+	if (b->sent_at < ln->failed_at)
+		return;
+	ln->failed_at = loop_now(ln->loop);
+	if (!breaker_failed(&ln->breaker, ln->failed_at))
+		return;
 	log_warn("lane", ln->name,
-	    "record refused, kept as a dead letter stream=%s shard=%s why=\"%s\"",
-	    rj->origin->stream, rj->origin->shard, rj->reason);
-	ln->host.bury(ln->host.ctx, ln, rj);
-}
-
-static struct lane *
-reject_over(struct reject *rj)
-{
-	struct lane *ln = rj->lane;
-
-	assert(rj->entry->state == ENTRY_REJECTED);
-	ln->rejects--;
-	free(rj->reason);
-	free(rj);
-	return ln;
-}
-
-void
-lane_buried(struct reject *rj)
-{
-	struct entry *en = rj->entry;
-	struct lane *ln = reject_over(rj);
-
-	ln->stats.buried++;
-	entry_done(ln, en);
-	lane_settle_break(ln);
-	lane_pump_soon(ln);
-}
-
-void
-lane_unbury(struct reject *rj)
-{
-	struct entry *en = rj->entry;
-
-	(void)reject_over(rj);
-	en->state = ENTRY_WAITING;
+	    "%lld batches failed in a row; nothing is sent for %lld s why=\"%s\"",
+	    (long long)ln->breaker.failures, (long long)(ln->breaker.open_us / USEC_SEC),
+	    ln->stats.last_error);
+	lane_begin_break(ln, "breaker open");
 }
 
 static void
-batch_settled(struct lane *ln, const struct batch *b)
+batch_succeeded(struct lane *ln)
 {
+	if (!breaker_succeeded(&ln->breaker))
+		return;
+	log_info("lane", ln->name, "the sink works again");
+	if (ln->state == LANE_PROBING)
+		lane_set_state(ln, LANE_RUNNING, "the probe was answered");
+	ln->host.room(ln->host.ctx, ln);
+}
+
+static void
+batch_settled(struct lane *ln, struct batch *b)
+{
+	lane_halve(ln, b);
 	/* What was out when it broke decides nothing any more: the probe will. */
-	if (ln->state == LANE_BREAKING)
+	if (ln->state == LANE_BREAKING || ln->halt != LANE_HALT_NONE)
 		return;
-	if (b->acked != 0 || b->retried == 0) {
-		if (breaker_succeeded(&ln->breaker)) {
-			log_info("lane", ln->name, "the sink works again");
-			if (ln->state == LANE_PROBING)
-				lane_set_state(ln, LANE_RUNNING, "the probe was answered");
-			ln->host.room(ln->host.ctx, ln);
-		}
-		if (b->retried == 0)
-			ln->stats.last_error[0] = '\0';
-		return;
-	}
-	if (breaker_failed(&ln->breaker, loop_now(ln->loop))) {
-		log_warn("lane", ln->name,
-		    "%lld batches failed in a row; nothing is sent for %lld s why=\"%s\"",
-		    (long long)ln->breaker.failures, (long long)(ln->breaker.open_us / USEC_SEC),
-		    ln->stats.last_error);
-		lane_begin_break(ln, "breaker open");
-	}
+	if (b->acked != 0 || (b->retried == 0 && b->split == 0))
+		batch_succeeded(ln);
+	else if (b->split == 0 && !only_behind(ln, b))
+		batch_failed(ln, b);
+	/* else the target answers, and it ends when the suspects are alone */
+	if (b->retried == 0 && b->split == 0)
+		ln->stats.last_error[0] = '\0';
 }
 
 /* ---- reports ---- */
@@ -154,6 +133,53 @@ note_error(struct lane *ln, const struct err *why)
 	if (why != NULL)
 		(void)snprintf(
 		    ln->stats.last_error, sizeof ln->stats.last_error, "%.255s", why->text);
+}
+
+static void
+halt_by_sink(struct lane *ln)
+{
+	char text[1024];
+
+	(void)snprintf(text, sizeof text, "%s; when that is mended: slipring resume %s",
+	    ln->stats.last_error, ln->name);
+	lane_halt(ln, LANE_HALT_SINK, text);
+}
+
+static void
+entry_reported(
+    struct lane *ln, struct entry *en, struct batch *b, enum sink_verdict v, const struct err *why)
+{
+	if (v == SINK_SPLIT) {
+		ln->stats.split++;
+		if (b->count == 1)
+			v = SINK_REJECT; /* refused alone */
+	}
+	if (v != SINK_ACK)
+		note_error(ln, why);
+	switch (v) {
+	case SINK_ACK:
+		b->acked++;
+		entry_acked(ln, en);
+		break;
+	case SINK_SPLIT:
+		ln->stats.retried++;
+		lane_suspect(en, b);
+		break;
+	case SINK_RETRY:
+		log_debug("lane", ln->name, "retry attempt=%u why=\"%s\"", en->attempts,
+		    ln->stats.last_error);
+		entry_retry(ln, en, b);
+		break;
+	case SINK_REJECT:
+		lane_refuse(ln, en, why != NULL ? why->text : "no reason given");
+		break;
+	case SINK_HALT:
+		b->retried++;
+		ln->stats.retried++;
+		en->state = ENTRY_WAITING; /* let go of with the rest */
+		halt_by_sink(ln);
+		break;
+	}
 }
 
 void
@@ -176,34 +202,9 @@ lane_on_report(void *host, struct delivery *d, enum sink_verdict v, const struct
 			free(b);
 		return;
 	}
-	switch (v) {
-	case SINK_ACK:
-		b->acked++;
-		entry_acked(ln, en);
-		break;
-	case SINK_SPLIT:
-	case SINK_RETRY:
-		ln->stats.split += v == SINK_SPLIT;
-		note_error(ln, why);
-		log_debug("lane", ln->name, "retry attempt=%u why=\"%s\"", en->attempts,
-		    ln->stats.last_error);
-		entry_retry(ln, en, b);
-		break;
-	case SINK_REJECT:
-		entry_reject(ln, en, why);
-		break;
-	case SINK_HALT:
-		note_error(ln, why);
-		entry_retry(ln, en, b);
-		if (!ln->halting)
-			log_error("lane", ln->name, "stopped: %s", ln->stats.last_error);
-		ln->halting = true;
-		lane_begin_break(ln, "the sink said halt");
-		break;
-	}
+	entry_reported(ln, en, b, v, why);
 	if (b->left == 0) {
-		if (!ln->halting)
-			batch_settled(ln, b);
+		batch_settled(ln, b);
 		free(b);
 	}
 	lane_pump_soon(ln);

@@ -55,7 +55,7 @@ lane_make_ready(struct lane *ln, struct entry *en)
 	if (en == NULL || en->state != ENTRY_BLOCKED)
 		return;
 	en->state = ENTRY_READY;
-	lane_list_add(&ln->ready, en);
+	lane_list_add(en->group != 0 ? &ln->suspects : &ln->ready, en);
 	if (ln->queued++ == 0)
 		ln->queued_since = loop_now(ln->loop);
 	ln->queued_bytes += (int64_t)en->d.rec->raw.n;
@@ -107,17 +107,39 @@ take_queued(struct lane *ln)
 	return en;
 }
 
+/* May it go, now that it is its turn? */
+static bool
+unqueue(struct lane *ln, struct entry *en)
+{
+	ln->queued--;
+	ln->queued_bytes -= (int64_t)en->d.rec->raw.n;
+	if (key_order_may(&ln->keys, &en->key))
+		return true;
+	en->state = ENTRY_BLOCKED;
+	return false;
+}
+
 static struct entry *
 take_candidate(struct lane *ln)
 {
 	struct entry *en;
 
-	while ((en = list_take(&ln->ready)) != NULL || (en = take_queued(ln)) != NULL) {
-		ln->queued--;
-		ln->queued_bytes -= (int64_t)en->d.rec->raw.n;
-		if (key_order_may(&ln->keys, &en->key))
+	while ((en = list_take(&ln->ready)) != NULL || (en = take_queued(ln)) != NULL)
+		if (unqueue(ln, en))
 			return en;
-		en->state = ENTRY_BLOCKED;
+	return NULL;
+}
+
+/* Of that group; 0: of the next one. */
+static struct entry *
+take_suspect(struct lane *ln, uint64_t group)
+{
+	struct entry *en;
+
+	while ((en = ln->suspects.first) != NULL && (group == 0 || en->group == group)) {
+		(void)list_take(&ln->suspects);
+		if (unqueue(ln, en))
+			return en;
 	}
 	return NULL;
 }
@@ -137,19 +159,27 @@ batch_limit(const struct lane *ln)
 static size_t
 stage(struct lane *ln, size_t limit, struct batch *b)
 {
-	int64_t bytes = 0, wall = loop_wall(ln->loop);
-	struct entry *en;
+	int64_t bytes = 0, now = loop_now(ln->loop);
+	struct entry *en = take_suspect(ln, 0);
+	uint64_t group = en != NULL ? en->group : 0;
 	size_t n = 0;
 
-	while (n < limit && bytes < ln->conf.batch_bytes && (en = take_candidate(ln)) != NULL) {
+	if (en != NULL && limit > en->most)
+		limit = en->most;
+	else if (en == NULL)
+		en = take_candidate(ln);
+	while (en != NULL) {
 		en->state = ENTRY_OUT;
 		en->batch = b;
 		en->attempts++;
-		if (en->first_us == 0)
-			en->first_us = wall;
+		if (en->first_at == 0)
+			en->first_at = now;
 		lane_make_ready(ln, entry_of_link(key_order_out(&ln->keys, &en->key)));
 		bytes += (int64_t)en->d.rec->raw.n;
 		ln->staged[n++] = &en->d;
+		if (n == limit || bytes >= ln->conf.batch_bytes)
+			break;
+		en = group != 0 ? take_suspect(ln, group) : take_candidate(ln);
 	}
 	return n;
 }
@@ -162,10 +192,11 @@ unstage(struct lane *ln, size_t n)
 		struct entry *en = CONTAINER_OF(ln->staged[n], struct entry, d);
 
 		key_order_back(&ln->keys, &en->key);
-		en->attempts--;
+		if (--en->attempts == 0)
+			en->first_at = 0;
 		en->batch = NULL;
 		en->state = ENTRY_READY;
-		list_add_front(&ln->ready, en);
+		list_add_front(en->group != 0 ? &ln->suspects : &ln->ready, en);
 		ln->queued++;
 		ln->queued_bytes += (int64_t)en->d.rec->raw.n;
 	}
@@ -180,7 +211,7 @@ linger_left(struct lane *ln)
 	int64_t now = loop_now(ln->loop);
 
 	if (ln->queued >= ln->conf.batch_count || ln->queued_bytes >= ln->conf.batch_bytes ||
-	    ln->state == LANE_PROBING)
+	    ln->suspects.first != NULL || ln->state == LANE_PROBING)
 		return 0;
 	return over > now ? over - now : 0;
 }
@@ -199,7 +230,8 @@ submit_one(struct lane *ln)
 		free(b);
 		return false;
 	}
-	b->left = n;
+	b->count = b->left = n;
+	b->splits_before = ln->stats.split;
 	b->sent_at = loop_now(ln->loop);
 	ln->out += (int64_t)n;
 	if (ln->ops->submit(ln->sink, ln->staged, n) == SINK_FULL) {
