@@ -6,7 +6,7 @@
 #include "pipeline/pipeline_priv.h"
 
 /* An answer that there is nothing more holds for two polls and the time of a few tries. */
-#define CLEAR_SLACK (30 * USEC_SEC)
+#define CLEAR_SLACK (10 * USEC_SEC)
 
 static double
 seconds(int64_t from_us, int64_t to_us)
@@ -50,6 +50,7 @@ lag_add(struct lag_sum *sum, const struct lag *one)
 		w->until_trim = one->until_trim;
 	w->clear = w->clear && one->clear;
 	sum->shards++;
+	sum->known = true;
 }
 
 int64_t
@@ -106,15 +107,36 @@ delivered(const struct track *t, int64_t now)
 	return at != 0 ? at : began(t, now);
 }
 
+/* Read to its end, and what follows it has not been found: there may be something. */
+static bool
+awaits_child(const struct track *t)
+{
+	const struct run *rn = t->run;
+
+	return rn->shard->listed && rn->shard->children == NULL && !rn->had_child &&
+	    !lineage_disabled(rn->feed->lineage);
+}
+
+/* Is it the one to ask? */
+static bool
+counts(const struct track *t)
+{
+	if (t->state == TRACK_NEW)
+		return false;
+	if (t->state == TRACK_WAITING)
+		return t->run->shard->parent == NULL;
+	return t->state != TRACK_COMPLETE || awaits_child(t);
+}
+
 bool
 lag_of_track(const struct track *t, struct lag *out)
 {
 	const struct frontier *f = &t->window.frontier;
 	struct lag_facts facts = {.now_us = feed_wall(t->run->feed)};
 
-	if (t->state == TRACK_NEW || (t->state == TRACK_WAITING && t->run->shard->parent != NULL))
+	if (!counts(t))
 		return false;
-	facts.clear = t->state == TRACK_COMPLETE || at_tip(t);
+	facts.clear = at_tip(t);
 	facts.delivered_us = delivered(t, facts.now_us);
 	facts.owed_us = frontier_oldest(f) != 0 ? frontier_oldest(f) : t->owed_us;
 	if (facts.owed_us == 0 &&
@@ -130,13 +152,13 @@ lag_of_sink(const struct feed *fd, size_t i)
 	struct lag_sum sum = LAG_SUM_INIT;
 	struct lag one;
 
+	sum.known = fd->state == FEED_RUNNING || fd->state == FEED_DRAINED;
 	if (fd->lineage == NULL)
 		return sum;
 	for (struct shard *sh = lineage_first(fd->lineage); sh != NULL; sh = sh->next) {
 		const struct run *rn = sh->user;
 
-		if (rn != NULL && rn->tracks[i].state != TRACK_COMPLETE &&
-		    lag_of_track(&rn->tracks[i], &one))
+		if (rn != NULL && lag_of_track(&rn->tracks[i], &one))
 			lag_add(&sum, &one);
 	}
 	return sum;
@@ -172,7 +194,7 @@ insert_run(struct lag_row *rows, size_t n, size_t most, const struct run *rn)
 	for (size_t i = 0; i < rn->feed->sub_count; i++) {
 		struct lag_row one = {.track = &rn->tracks[i]};
 
-		if (one.track->state != TRACK_COMPLETE && lag_of_track(one.track, &one.lag))
+		if (lag_of_track(one.track, &one.lag))
 			n = insert(rows, n, most, &one);
 	}
 	return n;

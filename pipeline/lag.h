@@ -29,8 +29,7 @@ struct lag_facts {
 	int64_t delivered_us;
 	/* Creation of the oldest record that is known and not delivered; 0: none is known. */
 	int64_t owed_us;
-	/* The service has just said that there is nothing more, and all is delivered; or
-	 * the shard is finished. */
+	/* The service has just said that there is nothing more, and all is delivered. */
 	bool clear;
 };
 
@@ -49,6 +48,7 @@ int64_t lag_shard_birth(const char *shard, int64_t now_us);
 struct lag_sum {	  /* over shards */
 	struct lag worst; /* each figure by itself; clear: all are */
 	size_t shards;
+	bool known; /* else the shards have not been listed yet, and nobody can say */
 };
 #define LAG_SUM_INIT ((struct lag_sum){.worst = {.until_trim = LAG_RETENTION_S, .clear = true}})
 void lag_add(struct lag_sum *sum, const struct lag *one);
@@ -57,18 +57,18 @@ struct feed;
 struct pipeline;
 struct track;
 
-/* False: it is not the one to ask; its position is not known yet, or it waits for
- * its parent, which is further behind. */
+/* False: it is not the one to ask. Its position is not known yet; it waits for
+ * its parent, which is further behind; it is finished, and what follows it speaks for itself. */
 bool lag_of_track(const struct track *t, struct lag *out);
-/* Over the shards of a feed's i-th sink that are not finished. */
+/* Over the shards of a feed's i-th sink. */
 struct lag_sum lag_of_sink(const struct feed *fd, size_t i);
 
 struct lag_row {
 	const struct track *track; /* borrowed; until the loop turns */
 	struct lag lag;
 };
-/* The shards and sinks with the least time until the trim, worst first, finished ones left
- * out; at most `most`. Returns how many. */
+/* The shards and sinks with the least time until the trim, worst first; at
+ * most `most`. Returns how many. */
 size_t lag_worst(const struct pipeline *pl, struct lag_row *rows, size_t most);
 
 #endif

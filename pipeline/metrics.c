@@ -112,6 +112,8 @@ add_lag(const struct feed *fd, size_t i, struct metrics *m)
 	struct lag_sum sum = lag_of_sink(fd, i);
 	const char *sink = sink_of(fd, i);
 
+	if (!sum.known)
+		return; /* no figure is better than a good one that is not true */
 	metrics_gauge(m, "slipring_iterator_age_seconds",
 	    "Age of what was delivered last, of the shard furthest behind; 0 at the end of all.",
 	    sum.worst.iterator_age, "stream", fd->name, "sink", sink, NULL);

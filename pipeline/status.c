@@ -56,14 +56,18 @@ subscriber_json(struct feed *fd, size_t i)
 {
 	size_t by_state[TRACK_COMPLETE + 1] = {0}, held = 0;
 	struct lag_sum sum = lag_of_sink(fd, i);
-	bool settled = fd->state == FEED_RUNNING || fd->state == FEED_DRAINED;
+	json_t *o;
 
 	count_tracks(fd, i, by_state, &held);
-	return json_pack("{s:s, s:b, s:f, s:f, s:f, s:I, s:o}", "sink",
-	    lane_name(fd->subs[i].slot->lane), "caught_up", settled && sum.worst.clear,
-	    "iterator_age_seconds", sum.worst.iterator_age, "delivery_age_seconds",
-	    sum.worst.delivery_age, "seconds_until_trim", sum.worst.until_trim, "unacked",
-	    (json_int_t)held, "shards", tracks_json(by_state));
+	o = json_pack("{s:s, s:b, s:I, s:o}", "sink", lane_name(fd->subs[i].slot->lane),
+	    "caught_up", sum.known && sum.worst.clear, "unacked", (json_int_t)held, "shards",
+	    tracks_json(by_state));
+	if (sum.known)
+		(void)json_object_update_new(o,
+		    json_pack("{s:f, s:f, s:f}", "iterator_age_seconds", sum.worst.iterator_age,
+			"delivery_age_seconds", sum.worst.delivery_age, "seconds_until_trim",
+			sum.worst.until_trim));
+	return o;
 }
 
 static json_t *

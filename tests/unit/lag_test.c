@@ -89,6 +89,7 @@ a_sum_has_the_worst_of_each(void **state)
 	assert_int_equal((long)sum.worst.until_trim, 86300);
 	assert_false(sum.worst.clear);
 	assert_int_equal(sum.shards, 3);
+	assert_true(sum.known);
 }
 
 static void
