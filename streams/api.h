@@ -67,6 +67,12 @@ struct api_result {
 	enum api_code code;
 	struct err err;	     /* text says call, peer, HTTP status, AWS code, request id */
 	char request_id[80]; /* "" if none */
+	char name[80];	     /* AWS's own for what was wrong: "AccessDeniedException"; "" if none */
+};
+
+struct api_keys {		    /* of a table. Service: key names up to 255 */
+	char hash[256], range[256]; /* "" if not given */
+	char hash_type, range_type; /* 'S', 'N', 'B'; 0 if not given: DescribeStream does not say */
 };
 
 struct api_shard {
@@ -85,9 +91,7 @@ struct api_stream { /* one DescribeStream page; valid during the callback */
 	char table[LIMIT_TABLE_NAME + 1];
 	enum stream_status status;
 	enum stream_view view;
-	struct {
-		char hash[256], range[256];
-	} key; /* "" if not given. Service: key names up to 255 */
+	struct api_keys key;
 	const struct api_shard *shards;
 	size_t shard_count;
 	char last_shard[LIMIT_SHARD_ID + 1]; /* "": last page */
@@ -99,6 +103,7 @@ struct api_table { /* DescribeTable */
 	char latest_stream[LIMIT_STREAM_ARN + 1]; /* "": no stream was ever enabled */
 	bool stream_enabled;
 	enum stream_view view;
+	struct api_keys key;
 };
 
 struct api_stream_ref { /* one entry of ListStreams */

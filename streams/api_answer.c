@@ -98,6 +98,7 @@ fail_refused(struct api_call *c, enum api_code code, int status, const char *nam
 	struct api_result rs = {.code = code};
 
 	(void)snprintf(rs.request_id, sizeof rs.request_id, "%s", request_id);
+	(void)snprintf(rs.name, sizeof rs.name, "%s", name);
 	rs.err.code = kinds[code].code;
 	rs.err.retriable = kinds[code].retriable;
 	(void)snprintf(rs.err.text, sizeof rs.err.text,

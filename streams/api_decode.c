@@ -17,6 +17,8 @@
 enum {
 	SHARDS_MAX = 10000, /* service: 100 a page; look-alikes send all of them */
 	REFS_MAX = 10000,   /* streams of one table: a handful */
+	/* Keys of the table and of its indexes: 2, and 2 for each of at most 25. */
+	DEFINITIONS_MAX = 100,
 };
 
 static int
@@ -156,7 +158,58 @@ view_of(const json_t *o)
 	return VIEW_UNKNOWN;
 }
 
+/* ---- keys ---- */
+
+static int
+read_keys(const json_t *list, struct api_keys *out, struct err *e)
+{
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		const json_t *o = json_array_get(list, i);
+		const char *type = json_string_value(json_object_get(o, "KeyType"));
+		char *to = type == NULL		 ? NULL
+		    : strcmp(type, "HASH") == 0	 ? out->hash
+		    : strcmp(type, "RANGE") == 0 ? out->range
+						 : NULL;
+
+		if (to == NULL || to[0] != '\0')
+			return malformed(e, "KeySchema", "is not one HASH and at most one RANGE");
+		if (get_name(o, "AttributeName", to, sizeof out->hash, e) == -1)
+			return -1;
+	}
+	return 0;
+}
+
+/* 'S', 'N' or 'B' of an attribute; 0 if it is not defined so. */
+static char
+type_of(const json_t *definitions, const char *name)
+{
+	for (size_t i = 0; name[0] != '\0' && i < json_array_size(definitions); i++) {
+		const json_t *o = json_array_get(definitions, i);
+		const char *n = json_string_value(json_object_get(o, "AttributeName"));
+		const char *t = json_string_value(json_object_get(o, "AttributeType"));
+
+		if (n != NULL && t != NULL && strcmp(n, name) == 0 && t[0] != '\0' &&
+		    t[1] == '\0' && strchr("SNB", t[0]) != NULL)
+			return t[0];
+	}
+	return 0;
+}
+
 /* ---- DescribeTable ---- */
+
+static int
+read_table_keys(const json_t *o, struct api_keys *out, struct err *e)
+{
+	const json_t *schema, *definitions;
+
+	if (get_array(o, "KeySchema", LIMIT_KEY_ATTRIBUTES, &schema, e) == -1 ||
+	    get_array(o, "AttributeDefinitions", DEFINITIONS_MAX, &definitions, e) == -1 ||
+	    read_keys(schema, out, e) == -1)
+		return -1;
+	out->hash_type = type_of(definitions, out->hash);
+	out->range_type = type_of(definitions, out->range);
+	return 0;
+}
 
 static int
 read_table(const json_t *root, struct api_table *out, struct err *e)
@@ -168,7 +221,8 @@ read_table(const json_t *root, struct api_table *out, struct err *e)
 	    get_text(o, "TableArn", OPTIONAL, out->arn, sizeof out->arn, e) == -1 ||
 	    get_text(o, "LatestStreamArn", OPTIONAL, out->latest_stream, sizeof out->latest_stream,
 		e) == -1 ||
-	    get_object(o, "StreamSpecification", OPTIONAL, &spec, e) == -1)
+	    get_object(o, "StreamSpecification", OPTIONAL, &spec, e) == -1 ||
+	    read_table_keys(o, &out->key, e) == -1)
 		return -1;
 	out->stream_enabled = json_is_true(json_object_get(spec, "StreamEnabled"));
 	out->view = view_of(spec);
@@ -262,25 +316,6 @@ read_status(const json_t *o, enum stream_status *out, struct err *e)
 }
 
 static int
-read_keys(const json_t *list, struct api_stream *out, struct err *e)
-{
-	for (size_t i = 0; i < json_array_size(list); i++) {
-		const json_t *o = json_array_get(list, i);
-		const char *type = json_string_value(json_object_get(o, "KeyType"));
-		char *to = type == NULL		 ? NULL
-		    : strcmp(type, "HASH") == 0	 ? out->key.hash
-		    : strcmp(type, "RANGE") == 0 ? out->key.range
-						 : NULL;
-
-		if (to == NULL || to[0] != '\0')
-			return malformed(e, "KeySchema", "is not one HASH and at most one RANGE");
-		if (get_name(o, "AttributeName", to, sizeof out->key.hash, e) == -1)
-			return -1;
-	}
-	return 0;
-}
-
-static int
 read_shard(const json_t *o, struct api_shard *sh, struct err *e)
 {
 	const json_t *range;
@@ -328,7 +363,8 @@ read_stream(const json_t *root, struct api_stream *out, struct err *e)
 	    get_text(o, "TableName", OPTIONAL, out->table, sizeof out->table, e) == -1 ||
 	    read_status(o, &out->status, e) == -1 ||
 	    get_array(o, "KeySchema", LIMIT_KEY_ATTRIBUTES, &keys, e) == -1 ||
-	    read_keys(keys, out, e) == -1 || get_array(o, "Shards", SHARDS_MAX, &shards, e) == -1 ||
+	    read_keys(keys, &out->key, e) == -1 ||
+	    get_array(o, "Shards", SHARDS_MAX, &shards, e) == -1 ||
 	    get_text(o, "LastEvaluatedShardId", OPTIONAL, out->last_shard, sizeof out->last_shard,
 		e) == -1)
 		return -1;

@@ -47,6 +47,48 @@ test_fixture_table(void **state)
 	    "arn:aws:dynamodb:ddblocal:000000000000:table/Orders/stream/2026-11-20T23:19:43.596");
 	assert_true(t.stream_enabled);
 	assert_int_equal(t.view, VIEW_NEW_AND_OLD);
+	assert_string_equal(t.key.hash, "pk");
+	assert_int_equal(t.key.hash_type, 'S');
+	assert_string_equal(t.key.range, "sk");
+	assert_int_equal(t.key.range_type, 'N');
+}
+
+static void
+test_table_keys(void **state)
+{
+	static const char head[] = "{\"Table\":{\"TableName\":\"t\",";
+	struct api_table t;
+	struct err e;
+	struct buf b = BUF_INIT(4096);
+
+	(void)state;
+	buf_addf(&b,
+	    "%s\"KeySchema\":[{\"AttributeName\":\"h\",\"KeyType\":\"HASH\"}],"
+	    "\"AttributeDefinitions\":[{\"AttributeName\":\"x\",\"AttributeType\":\"S\"},"
+	    "{\"AttributeName\":\"h\",\"AttributeType\":\"B\"}]}}",
+	    head);
+	assert_int_equal(decode_table(buf_slice(&b), &t, &e), 0);
+	assert_string_equal(t.key.hash, "h");
+	assert_int_equal(t.key.hash_type, 'B');
+	assert_string_equal(t.key.range, "");
+	assert_int_equal(t.key.range_type, 0);
+	/* A look-alike may leave all of it out, or say what we do not know. */
+	buf_reset(&b);
+	buf_addf(&b, "%s\"AttributeDefinitions\":null}}", head);
+	assert_int_equal(decode_table(buf_slice(&b), &t, &e), 0);
+	assert_string_equal(t.key.hash, "");
+	buf_reset(&b);
+	buf_addf(&b,
+	    "%s\"KeySchema\":[{\"AttributeName\":\"h\",\"KeyType\":\"HASH\"}],"
+	    "\"AttributeDefinitions\":[7,{\"AttributeName\":\"h\",\"AttributeType\":\"SS\"}]}}",
+	    head);
+	assert_int_equal(decode_table(buf_slice(&b), &t, &e), 0);
+	assert_int_equal(t.key.hash_type, 0);
+	buf_reset(&b);
+	buf_addf(&b, "%s\"KeySchema\":[{\"AttributeName\":\"h\",\"KeyType\":\"x\"}]}}", head);
+	assert_int_equal(decode_table(buf_slice(&b), &t, &e), -1);
+	assert_int_equal(e.code, ERR_PROTOCOL);
+	buf_close(&b);
 }
 
 static void
@@ -330,6 +372,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_fixture_table),
+	    cmocka_unit_test(test_table_keys),
 	    cmocka_unit_test(test_fixture_streams),
 	    cmocka_unit_test(test_fixture_lists_and_iterators),
 	    cmocka_unit_test(test_sample),
