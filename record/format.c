@@ -7,6 +7,7 @@ const char *const format_words[] = {
     [FORMAT_DYNAMODB] = "dynamodb",
     [FORMAT_PLAIN] = "plain",
     [FORMAT_ENVELOPE] = "envelope",
+    [FORMAT_DEBEZIUM] = "debezium",
     NULL,
 };
 
@@ -38,6 +39,9 @@ format_write(
 		break;
 	case FORMAT_ENVELOPE:
 		fault = envelope_add_record(r, o, out);
+		break;
+	case FORMAT_DEBEZIUM:
+		fault = debezium_add_record(r, o, out);
 		break;
 	}
 	return finish(out, start, fault, e);

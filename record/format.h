@@ -7,6 +7,7 @@
  *             M object, L array, SS/NS/BS arrays sorted (NS by value)
  *   envelope  one JSON object: id, event, stream, table, shard, sequence, time,
  *             ttl, keys, new, old (plain values), changed (array of paths)
+ *   debezium  one JSON object as Debezium's without schema: before, after, source, op, ts_ms
  *
  * docs/formats.md has the exact rules and an example of each. An image that is
  * absent is null. No newline at the end. Threading: pure. Errors: ERR_LIMIT when
@@ -18,8 +19,8 @@
 
 #include "record/record.h"
 
-enum format { FORMAT_DYNAMODB, FORMAT_PLAIN, FORMAT_ENVELOPE };
-extern const char *const format_words[]; /* "dynamodb", "plain", "envelope", NULL */
+enum format { FORMAT_DYNAMODB, FORMAT_PLAIN, FORMAT_ENVELOPE, FORMAT_DEBEZIUM };
+extern const char *const format_words[]; /* the words of the configuration, NULL-terminated */
 
 int format_write(enum format f, const struct record *r, const struct origin *o, struct buf *out,
     struct err *e) MUST_CHECK;

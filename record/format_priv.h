@@ -13,5 +13,6 @@ const char *plain_add_image(struct slice image, struct buf *out);
 const char *plain_add_value(struct slice value, struct buf *out);
 const char *plain_add_record(const struct record *r, struct buf *out);
 const char *envelope_add_record(const struct record *r, const struct origin *o, struct buf *out);
+const char *debezium_add_record(const struct record *r, const struct origin *o, struct buf *out);
 
 #endif

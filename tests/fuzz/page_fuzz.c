@@ -97,7 +97,7 @@ check_formats(const struct record *r, struct buf *out)
 {
 	bool readable = jansson_reads(r->raw);
 
-	for (int f = FORMAT_DYNAMODB; f <= FORMAT_ENVELOPE; f++) {
+	for (int f = FORMAT_DYNAMODB; f <= FORMAT_DEBEZIUM; f++) {
 		struct err e;
 
 		buf_reset(out);

@@ -61,7 +61,8 @@ words_match_the_enum(void **state)
 	assert_string_equal(format_words[FORMAT_DYNAMODB], "dynamodb");
 	assert_string_equal(format_words[FORMAT_PLAIN], "plain");
 	assert_string_equal(format_words[FORMAT_ENVELOPE], "envelope");
-	assert_null(format_words[FORMAT_ENVELOPE + 1]);
+	assert_string_equal(format_words[FORMAT_DEBEZIUM], "debezium");
+	assert_null(format_words[FORMAT_DEBEZIUM + 1]);
 }
 
 static const char change_plain[] =
@@ -276,7 +277,7 @@ maximum_of_the_buffer(void **state)
 	struct err e;
 
 	(void)state;
-	for (int f = FORMAT_DYNAMODB; f <= FORMAT_ENVELOPE; f++) {
+	for (int f = FORMAT_DYNAMODB; f <= FORMAT_DEBEZIUM; f++) {
 		size_t full;
 
 		assert_int_equal(format_write((enum format)f, p->records, &origin, &out, &e), 0);
@@ -311,7 +312,7 @@ bad_values_are_refused_whole(void **state)
 
 	(void)state;
 	buf_add_str(&out, "kept");
-	for (int f = FORMAT_PLAIN; f <= FORMAT_ENVELOPE; f++) {
+	for (int f = FORMAT_PLAIN; f <= FORMAT_DEBEZIUM; f++) {
 		assert_int_equal(format_write((enum format)f, p->records, &origin, &out, &e), -1);
 		assert_int_equal(e.code, ERR_PROTOCOL);
 		assert_null(strstr(e.text, "secret"));
