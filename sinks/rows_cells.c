@@ -20,7 +20,8 @@ set_value(struct row *w, size_t i, struct slice value)
 {
 	const struct rows_column *c = &w->l->columns[i];
 
-	if (rows_value(value, c->type, w->l->flags, w->arena, &w->cells[i], w->e) == 0)
+	if ((c->key ? rows_key_value : rows_value)(
+		value, c->type, w->l->flags, w->arena, &w->cells[i], w->e) == 0)
 		return 0;
 	if (w->e->code == ERR_LIMIT)
 		return -1;
@@ -37,8 +38,6 @@ set_key(struct row *w, struct slice raw, struct slice value, size_t *found)
 			continue;
 		if (set_value(w, i, value) != 0)
 			return -1;
-		if (w->cells[i].null)
-			break;
 		(*found)++;
 		return 0;
 	}

@@ -49,6 +49,9 @@ int rows_mapping_parse(const char *name, const char *text, enum column_type *typ
  * column not named yet. */
 int rows_value(struct slice value, enum column_type type, unsigned flags, struct buf *arena,
     struct rows_cell *c, struct err *e) MUST_CHECK;
+/* Of a key attribute: of the one type that its column was made for. */
+int rows_key_value(struct slice value, enum column_type type, unsigned flags, struct buf *arena,
+    struct rows_cell *c, struct err *e) MUST_CHECK;
 /* A raw JSON string, unescaped. */
 int rows_text(struct slice raw, unsigned flags, struct buf *arena, struct rows_cell *c,
     struct err *e) MUST_CHECK;

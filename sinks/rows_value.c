@@ -333,3 +333,16 @@ rows_value(struct slice value, enum column_type type, unsigned flags, struct buf
 		return timestamp_of_number(inner, arena, c, e);
 	return misfit(have, type, e);
 }
+
+/* S "1" and N 1 are two keys. */
+int
+rows_key_value(struct slice value, enum column_type type, unsigned flags, struct buf *arena,
+    struct rows_cell *c, struct err *e)
+{
+	struct slice inner;
+	enum value_type have = value_of(value, &inner);
+
+	if (have == VALUE_NULL || (type == COLUMN_TEXT && have != VALUE_S))
+		return misfit(have, type, e);
+	return rows_value(value, type, flags, arena, c, e);
+}

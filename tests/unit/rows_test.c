@@ -592,7 +592,7 @@ another_key_is_refused(void **state)
 
 	(void)state;
 	row_make(&w, ROWS_TABLE, 0, NULL,
-	    ",\"Keys\":{\"pk\":{\"B\":\"AAE=\"}},\"NewImage\":{\"pk\":{\"B\":\"AAE=\"}}", "INSERT");
+	    ",\"Keys\":{\"pk\":{\"S\":\"1\"}},\"NewImage\":{\"pk\":{\"S\":\"1\"}}", "INSERT");
 	for (size_t i = 0; i < ARRAY_LEN(bodies); i++) {
 		struct page *p = page_with(bodies[i], ",\"eventName\":\"INSERT\"");
 

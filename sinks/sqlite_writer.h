@@ -1,0 +1,64 @@
+/* sinks/sqlite_writer.h - the thread that writes one SQLite copy.
+ *
+ *   loop:   job -> give() ------> queue
+ *   thread:        some jobs -> BEGIN IMMEDIATE, rows, positions, COMMIT -> done
+ *   loop:   wake -> take_done() -> reports
+ *
+ * While one transaction is synced the next jobs queue, so a slow disk means larger transactions.
+ * Encoding is on the thread too: it reads records only, which stay where they are until
+ * their report.
+ *
+ * After a failure everything in the queue fails with it, up to the first job given after the loop has
+ * seen the failure (epoch): nothing overtakes. A record that is refused by itself does not
+ * fail its transaction; the one before it of its key is then written in its place.
+ *
+ * Threading: give, take_done, take_queued, stats on the loop thread; wake is called on
+ * the writer's.
+ */
+#ifndef SINKS_SQLITE_WRITER_H
+#define SINKS_SQLITE_WRITER_H
+
+#include "sinks/sqlite_file.h"
+
+struct sqlite_writer;
+
+struct sqlite_item {
+	struct delivery *d;
+	enum sink_verdict verdict;
+	bool settled;
+	struct err *why; /* owned; REJECT. Others: the job's */
+};
+
+struct sqlite_job {
+	struct sqlite_job *next;
+	int64_t now_us; /* wall clock */
+	uint64_t epoch; /* rises with every failure the loop has seen */
+	bool failed;	/* all of it, with why: the loop begins a new epoch */
+	struct err why;
+	size_t bytes; /* raw, for the queue's bound */
+	size_t count; /* 0: housekeeping only */
+	struct sqlite_item items[];
+};
+
+struct sqlite_stats {
+	uint64_t transactions, written, deleted, old, rejected, failures, purged;
+	int64_t wal_bytes;
+	bool waiting; /* cannot write now: `why` */
+	char why[256];
+};
+
+/* Opens the file, then starts the thread. name: the sink's, borrowed. */
+int sqlite_writer_new(struct sqlite_writer **out, const struct sqlite_conf *conf, const char *name,
+    void (*wake)(void *arg), void *arg, struct err *e) MUST_CHECK;
+/* NULL if memory is out; the caller fills in items[].d, now_us, epoch, bytes. */
+struct sqlite_job *sqlite_job_new(size_t count);
+void sqlite_job_close(struct sqlite_job *j);
+void sqlite_writer_give(struct sqlite_writer *w, struct sqlite_job *j);
+struct sqlite_job *sqlite_writer_take_done(struct sqlite_writer *w); /* a list, in order */
+void sqlite_writer_stats(struct sqlite_writer *w, struct sqlite_stats *out);
+/* Lets the transaction under way end, no more. */
+void sqlite_writer_stop(struct sqlite_writer *w);
+struct sqlite_job *sqlite_writer_take_queued(struct sqlite_writer *w); /* after stop */
+void sqlite_writer_close(struct sqlite_writer *w); /* everything taken; NULL allowed */
+
+#endif
