@@ -91,6 +91,25 @@ ask_stream(struct loop *lp, struct api *a, const char *arn, struct api_stream *i
 }
 
 static void
+on_list(void *arg, const struct api_result *rs, const struct api_stream_ref *v, size_t n)
+{
+	struct asking *q = arg;
+
+	(void)v;
+	if (answered(q, rs) && q->out != NULL)
+		*(size_t *)q->out = n;
+}
+
+int
+ask_list(struct loop *lp, struct api *a, const char *table, size_t *count, struct api_result *rs)
+{
+	struct asking q = {.lp = lp, .rs = rs, .out = count};
+
+	(void)api_list_streams(a, table, on_list, &q);
+	return wait_for(&q);
+}
+
+static void
 on_iterator(void *arg, const struct api_result *rs, const char *iterator)
 {
 	struct asking *q = arg;

@@ -18,6 +18,9 @@ int ask_table(struct loop *lp, struct api *a, const char *table, struct api_tabl
 int ask_stream(struct loop *lp, struct api *a, const char *arn, struct api_stream *info,
     void (*each)(void *arg, const struct api_shard *sh), void *arg,
     struct api_result *rs) MUST_CHECK;
+/* count: how many streams the table has; may be NULL. */
+int ask_list(struct loop *lp, struct api *a, const char *table, size_t *count,
+    struct api_result *rs) MUST_CHECK;
 int ask_iterator(struct loop *lp, struct api *a, const char *arn, const char *shard,
     enum iterator_type type, const struct seq *seq, char out[LIMIT_ITERATOR + 1],
     struct api_result *rs) MUST_CHECK;

@@ -4,68 +4,85 @@
  * is asked for and every sink and the store look at their places, without
  * changing anything; all that is wrong is said, not only the first thing.
  */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/mem.h"
 #include "checkpoint/store_sqlite.h"
-#include "daemon/command.h"
-#include "daemon/find.h"
-#include "daemon/wiring.h"
+#include "daemon/admin_client.h"
+#include "daemon/check_streams.h"
 
-static int
-check_stream(struct wiring *w, const struct stream_config *s, const struct source *src)
+/* ---- sinks ---- */
+
+struct saying { /* ctx of a probe */
+	struct findings *f;
+	char about[LIMIT_NAME + 16];
+	size_t said;
+};
+
+static void
+say_finding(void *ctx, enum sink_finding kind, const char *text)
 {
-	struct found f;
-	struct err e;
+	struct saying *s = ctx;
 
-	if (find_stream(w, src, s->feed.table, s->feed.arn, &f, &e) != 0) {
-		err_prefix(&e, "stream \"%s\"", s->name);
-		return command_fail(&e);
-	}
-	(void)printf("stream %s: table %s, view %s%s\n", s->name, f.table, view_word(f.view),
-	    f.enabled ? "" : ", disabled");
-	if (view_remark(f.view) != NULL)
-		command_note("stream \"%s\": %s", s->name, view_remark(f.view));
-	return EXIT_DONE;
+	s->said++;
+	findings_say(s->f, kind, s->about, text);
+}
+
+/* The streams it takes from, as far as they were found. */
+static size_t
+origins_of(const struct config *c, const struct checked *streams, const struct sink_config *s,
+    struct origin *out)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < c->stream_count; i++)
+		for (size_t k = 0; k < s->from.n && streams[i].found; k++) {
+			const struct found *w = &streams[i].what;
+			const char *slash = strrchr(w->arn, '/');
+
+			if (strcmp(s->from.v[k], c->streams[i].name) != 0)
+				continue;
+			out[n++] = (struct origin){.stream = c->streams[i].name,
+			    .table = w->table,
+			    .arn = w->arn,
+			    .label = slash != NULL ? slash + 1 : "",
+			    .shard = "",
+			    .schema = &streams[i].schema};
+		}
+	return n;
 }
 
 static void
-say_finding(void *ctx, enum sink_finding f, const char *text)
+check_sink(struct findings *f, const struct config *c, const struct checked *streams,
+    const struct sink_config *s)
 {
-	int *code = ctx;
-
-	(void)printf("  %s%s\n",
-	    f == SINK_FOUND_BAD	       ? "bad: "
-		: f == SINK_FOUND_NOTE ? "note: "
-				       : "",
-	    text);
-	if (f == SINK_FOUND_BAD)
-		*code = EXIT_FAILED;
-}
-
-static int
-check_sink(const struct sink_config *s)
-{
-	int code = EXIT_DONE;
-	struct sink_probe p = {.name = s->name, .ctx = &code, .say = say_finding};
+	struct origin *origins = mem_array(c->stream_count, sizeof *origins);
+	struct saying say = {.f = f};
+	struct sink_probe p = {
+	    .name = s->name, .origins = origins, .ctx = &say, .say = say_finding};
+	size_t bad = f->count[SINK_FOUND_BAD];
 	struct err e;
 
-	if (s->ops->probe != NULL && s->ops->probe(s->conf, &p, &e) != 0) {
-		err_prefix(&e, "sink \"%s\"", s->name);
-		return command_fail(&e);
-	}
-	if (code == EXIT_DONE)
-		(void)printf("sink %s: type %s, ok\n", s->name, s->ops->type);
-	return code;
+	(void)snprintf(say.about, sizeof say.about, "sink %s", s->name);
+	p.origin_count = origins_of(c, streams, s, origins);
+	if (s->ops->probe != NULL && s->ops->probe(s->conf, &p, &e) != 0)
+		findings_fail(f, say.about, &e);
+	else if (say.said == 0 || f->count[SINK_FOUND_BAD] == bad)
+		findings_sayf(f, SINK_FOUND_OK, say.about, "type %s", s->ops->type);
+	free(origins);
 }
 
+/* ---- store and admin port ---- */
+
 /* The store that is there can be read, or one could be created. */
-static int
-check_store(const struct config *c)
+static void
+check_store(struct findings *f, const struct config *c)
 {
 	char *dir = mem_strdup(c->store_path);
 	char *slash = strrchr(dir, '/');
@@ -85,34 +102,71 @@ check_store(const struct config *c)
 	}
 	free(dir);
 	if (r != 0)
-		return command_fail(&e);
-	(void)printf("store %s: ok\n", c->store_path);
-	return EXIT_DONE;
+		findings_fail(f, "store", &e);
+	else
+		findings_say(f, SINK_FOUND_OK, "store", c->store_path);
 }
 
+/* As evhttp will. 0: free; else errno. */
 static int
-worse(int a, int b)
+try_bind(const struct listen_address *l)
 {
-	return a != EXIT_DONE ? a : b;
+	struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(l->port)};
+	struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons(l->port)};
+	bool is6 = strchr(l->host, ':') != NULL;
+	const struct sockaddr *sa = is6 ? (struct sockaddr *)&v6 : (struct sockaddr *)&v4;
+	int fd = socket(sa->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1, r = 0;
+
+	if (fd == -1)
+		return errno;
+	(void)inet_pton(sa->sa_family, l->host, is6 ? (void *)&v6.sin6_addr : (void *)&v4.sin_addr);
+	(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+	if (bind(fd, sa, is6 ? sizeof v6 : sizeof v4) != 0 || listen(fd, 1) != 0)
+		r = errno;
+	(void)close(fd);
+	return r;
+}
+
+static void
+check_admin(struct findings *f, const struct config *c)
+{
+	const struct listen_address *l = &c->admin;
+	json_t *doc = NULL;
+	struct err e;
+	int why;
+
+	if (l->off)
+		return;
+	why = try_bind(l);
+	if (why == 0)
+		findings_sayf(
+		    f, SINK_FOUND_OK, "admin port", "%s port %u is free", l->host, l->port);
+	else if (why == EADDRINUSE && admin_ask(l, false, "/status", &doc, &e) == 0)
+		findings_sayf(f, SINK_FOUND_NOTE, "admin port",
+		    "%s port %u: a slipring runs there, pid %lld", l->host, l->port,
+		    (long long)json_integer_value(
+			json_object_get(json_object_get(doc, "process"), "pid")));
+	else
+		findings_sayf(f, SINK_FOUND_BAD, "admin port",
+		    "%s port %u: %s; \"admin: {listen: ...}\" names another port, or off", l->host,
+		    l->port, strerror(why));
+	json_decref(doc);
 }
 
 static int
 connect_all(const struct config *c)
 {
-	struct wiring w = {0};
-	struct err e;
-	int code = EXIT_DONE;
+	struct checked *streams;
+	struct findings f;
 
-	if (wiring_open(&w, &e) != 0 || wiring_add_sources(&w, c, &e) != 0) {
-		code = command_fail(&e);
-	} else {
-		for (size_t i = 0; i < c->stream_count; i++)
-			code = worse(code, check_stream(&w, &c->streams[i], &w.sources[i]));
-	}
-	wiring_close(&w);
+	findings_begin(&f);
+	check_streams(&f, c, &streams);
 	for (size_t i = 0; i < c->sink_count; i++)
-		code = worse(code, check_sink(&c->sinks[i]));
-	return worse(code, check_store(c));
+		check_sink(&f, c, streams, &c->sinks[i]);
+	check_store(&f, c);
+	check_admin(&f, c);
+	free(streams);
+	return f.code;
 }
 
 static int
@@ -146,8 +200,9 @@ const struct command cmd_check = {
     .operands = "",
     .summary = "validate the configuration",
     .help = "Says what is wrong with file, line and column. With --connect it also tries the\n"
-	    "credentials, finds each stream and its view type, and lets each sink and the\n"
-	    "store look at their places. Nothing is changed.",
+	    "credentials and every call that needs a permission, finds each stream and its view\n"
+	    "type, and lets each sink, the store and the admin port look at their places: a\n"
+	    "line each, ok, note or bad. Nothing is changed.",
     .options = options,
     .run = run,
 };

@@ -15,6 +15,7 @@
 #include "base/mem.h"
 #include "daemon/command.h"
 #include "daemon/find.h"
+#include "daemon/paint.h"
 #include "daemon/sink_terminal.h"
 #include "daemon/store_memory.h"
 #include "record/format.h"
@@ -151,17 +152,6 @@ open_source(struct tail *t, const struct args *a, struct err *e)
 	return wiring_add_source(&t->w, &sc, e);
 }
 
-static bool
-want_color(const char *choice, bool terminal)
-{
-	const char *no_color = getenv("NO_COLOR"), *term = getenv("TERM");
-
-	if (choice != NULL && strcmp(choice, "auto") != 0)
-		return strcmp(choice, "always") == 0;
-	return terminal && (no_color == NULL || no_color[0] == '\0') &&
-	    (term == NULL || strcmp(term, "dumb") != 0);
-}
-
 /* sink_stdout's own table fills its own struct. */
 static int
 use_stdout(struct tail *t, const char *format, struct err *e)
@@ -191,7 +181,7 @@ choose_sink(struct tail *t, const struct args *a, struct err *e)
 		return use_stdout(t, format, e);
 	t->ops = &sink_terminal;
 	t->terminal = (struct terminal_conf){.fd = STDOUT_FILENO,
-	    .color = want_color(color, terminal),
+	    .color = paint_wanted(color, terminal),
 	    .fit = terminal,
 	    .format = -1};
 	for (int i = 0; format != NULL && format_words[i] != NULL; i++)

@@ -69,6 +69,52 @@ find_explain(const struct source *s, const struct api_result *rs, struct err *e)
 	return -1;
 }
 
+/* False if the answer does not say that a permission is missing. */
+static bool
+find_missing_right(const struct source *s, const struct api_result *rs, enum api_op op,
+    const char *arn, const char *table, char *out, size_t room)
+{
+	struct slice partition = SLICE_LIT("aws"), account = SLICE_LIT("*");
+	struct slice name = slice_of(table);
+	struct arn_parts p;
+	struct err ignored;
+
+	if (rs->code != API_AUTH || strncmp(rs->name, "AccessDenied", 12) != 0)
+		return false;
+	if (arn != NULL && api_arn_parse(arn, &p, &ignored) == 0) {
+		partition = p.partition;
+		account = p.account;
+		name = p.table;
+	}
+	(void)snprintf(out, room, "dynamodb:%s on arn:%.*s:dynamodb:%s:%.*s:table/%.*s%s",
+	    api_op_name(op), (int)partition.n, partition.p, s->region, (int)account.n, account.p,
+	    (int)name.n, name.p, op == API_DESCRIBE_TABLE ? "" : "/stream/*");
+	return true;
+}
+
+int
+find_denied(const struct source *s, const struct api_result *rs, enum api_op op, const char *arn,
+    const char *table, struct err *e)
+{
+	char right[256];
+
+	if (!find_missing_right(s, rs, op, arn, table, right, sizeof right))
+		return find_explain(s, rs, e);
+	return err_set(e, ERR_AUTH, "access is denied: allow %s to the credentials in use (%s)",
+	    right, creds_describe(s->creds));
+}
+
+void
+find_key_types(struct wiring *w, const struct source *s, struct found *f)
+{
+	struct api_table t;
+	struct api_result rs;
+
+	if (f->key.hash_type == 0 && ask_table(w->loop, s->api, f->table, &t, &rs) == 0 &&
+	    strcmp(t.key.hash, f->key.hash) == 0)
+		f->key = t.key;
+}
+
 static int
 find_by_table(
     struct wiring *w, const struct source *s, const char *table, struct found *out, struct err *e)
@@ -86,7 +132,7 @@ find_by_table(
 		if (rs.code == API_VALIDATION)
 			return err_set(e, ERR_CONFIG, "\"%.100s\" is no name of a table: %.250s",
 			    table, rs.err.text);
-		return find_explain(s, &rs, e);
+		return find_denied(s, &rs, API_DESCRIBE_TABLE, NULL, table, e);
 	}
 	if (t.latest_stream[0] == '\0')
 		return err_set(e, ERR_CONFIG,
@@ -96,6 +142,7 @@ find_by_table(
 		    table, table);
 	memcpy(out->arn, t.latest_stream, sizeof out->arn);
 	memcpy(out->table, t.table, sizeof out->table);
+	out->key = t.key;
 	out->enabled = t.stream_enabled;
 	out->view = t.view;
 	return 0;
@@ -115,10 +162,11 @@ find_by_arn(
 			    "were "
 			    "disabled, so name the table instead",
 			    arn, s->endpoint);
-		return find_explain(s, &rs, e);
+		return find_denied(s, &rs, API_DESCRIBE_STREAM, arn, "*", e);
 	}
 	(void)snprintf(out->arn, sizeof out->arn, "%s", arn);
 	memcpy(out->table, info.table, sizeof out->table);
+	out->key = info.key;
 	out->enabled = info.status == STREAM_ENABLED || info.status == STREAM_ENABLING;
 	out->view = info.view;
 	return 0;

@@ -50,7 +50,7 @@ test_fixture_table(void **state)
 	assert_string_equal(t.key.hash, "pk");
 	assert_int_equal(t.key.hash_type, 'S');
 	assert_string_equal(t.key.range, "sk");
-	assert_int_equal(t.key.range_type, 'N');
+	assert_int_equal(t.key.range_type, 'S');
 }
 
 static void
