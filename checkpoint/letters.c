@@ -19,6 +19,15 @@ is_text(const char *want, const char *have)
 	return want == NULL || (have != NULL && strcmp(want, have) == 0);
 }
 
+static bool
+key_fits(const struct letter_query *q, const struct dead_letter *d)
+{
+	if (q->key != NULL && q->swapped != NULL && d->hash_key[0] != '\0' &&
+	    strcmp(d->hash_key, q->hash_key) != 0)
+		return strcmp(d->key, q->swapped) == 0;
+	return is_text(q->key, d->key);
+}
+
 bool
 letter_fits(const struct letter_query *q, const struct dead_letter *d)
 {
@@ -26,7 +35,7 @@ letter_fits(const struct letter_query *q, const struct dead_letter *d)
 		return false;
 	if (q->ids != NULL && bsearch(&d->id, q->ids, q->id_count, sizeof *q->ids, cmp_id) == NULL)
 		return false;
-	if (!is_text(q->sink, d->sink) || !is_text(q->key, d->key))
+	if (!is_text(q->sink, d->sink) || !key_fits(q, d))
 		return false;
 	if (q->reason != NULL && strstr(d->reason, q->reason) == NULL)
 		return false;
@@ -51,6 +60,8 @@ letter_query_dup(const struct letter_query *q)
 	own->sink = dup_text(q->sink);
 	own->reason = dup_text(q->reason);
 	own->key = dup_text(q->key);
+	own->hash_key = dup_text(q->hash_key);
+	own->swapped = dup_text(q->swapped);
 	if (q->ids != NULL) {
 		ids = mem_array(q->id_count + 1, sizeof *ids);
 		memcpy(ids, q->ids, q->id_count * sizeof *ids);
@@ -67,6 +78,8 @@ letter_query_free(struct letter_query *q)
 	free((void *)(uintptr_t)q->sink);
 	free((void *)(uintptr_t)q->reason);
 	free((void *)(uintptr_t)q->key);
+	free((void *)(uintptr_t)q->hash_key);
+	free((void *)(uintptr_t)q->swapped);
 	free((void *)(uintptr_t)q->ids);
 	free(q);
 }

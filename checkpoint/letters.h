@@ -9,9 +9,12 @@
 #include "checkpoint/store.h"
 
 struct letter_query {
-	const char *sink;    /* NULL: any */
-	const char *reason;  /* a part of it; NULL: any */
-	const char *key;     /* canonical; NULL: any */
+	const char *sink;   /* NULL: any */
+	const char *reason; /* a part of it; NULL: any */
+	const char *key;    /* canonical; NULL: any */
+	/* The key was given as attributes, whose order only the letter knows: `key` is meant for
+	 * those whose hash key is hash_key (or not known), swapped for the others. NULL: not so. */
+	const char *hash_key, *swapped;
 	int64_t from_us;     /* first submitted at or after; 0: any time */
 	int64_t to_us;	     /* first submitted before; 0: any time */
 	const uint64_t *ids; /* rising; NULL: any */

@@ -21,7 +21,7 @@
 
 #define MOUNT_MAGIC 0x6d6f756eu
 #define HEADERS_MAX 8192
-#define BODY_MAX 1024
+#define BODY_MAX (256 << 10) /* `dlq drop --id` with thousands of numbers */
 #define TIMEOUT_S 10
 
 struct mount { /* a route in this admin */

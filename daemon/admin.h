@@ -4,6 +4,8 @@
  *   GET  /metrics            for Prometheus (docs/metrics.md)
  *   GET  /healthz            200 while the loop turns
  *   GET  /readyz             200 while all of it does what it should; 503 with the reasons
+ *   GET  /dlq/jobs           what became of dead letters that were replayed or dropped
+ *   POST /dlq/replay, /dlq/drop   likewise, with a JSON body (dlq_routes.c)
  *   POST /gaps/accept?id=N   wants the header X-Slipring: 1
  *   POST /sinks/resume?name=SINK   likewise
  *

@@ -48,9 +48,9 @@ on_answer(void *arg, struct http_response *r, const struct err *e)
 	loop_stop(q->lp);
 }
 
-int
-admin_ask(
-    const struct listen_address *where, bool post, const char *path, json_t **out, struct err *e)
+static int
+ask(const struct listen_address *where, bool post, const char *path, struct slice body,
+    json_t **out, struct err *e)
 {
 	static const struct http_header headers[] = {{"X-Slipring", "1"}};
 	bool v6 = strchr(where->host, ':') != NULL;
@@ -61,7 +61,7 @@ admin_ask(
 	    .url = url,
 	    .headers = headers,
 	    .header_count = ARRAY_LEN(headers),
-	    .body = SLICE_LIT(""),
+	    .body = body,
 	    .connect_timeout_us = 2 * USEC_SEC,
 	    .total_timeout_us = 10 * USEC_SEC,
 	    .max_body = ANSWER_MAX};
@@ -78,4 +78,18 @@ admin_ask(
 		http_close(http);
 	loop_close(q.lp);
 	return q.result;
+}
+
+int
+admin_ask(
+    const struct listen_address *where, bool post, const char *path, json_t **out, struct err *e)
+{
+	return ask(where, post, path, SLICE_LIT(""), out, e);
+}
+
+int
+admin_post(const struct listen_address *where, const char *path, struct slice body, json_t **out,
+    struct err *e)
+{
+	return ask(where, true, path, body, out, e);
 }

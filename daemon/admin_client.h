@@ -11,5 +11,8 @@
  * ERR_NOT_FOUND: the daemon's own words. ERR_PROTOCOL: it is no slipring. */
 int admin_ask(const struct listen_address *where, bool post, const char *path, json_t **out,
     struct err *e) MUST_CHECK;
+/* POST with a JSON body. */
+int admin_post(const struct listen_address *where, const char *path, struct slice body,
+    json_t **out, struct err *e) MUST_CHECK;
 
 #endif

@@ -2,6 +2,7 @@
  * enough to be answered here.
  */
 #include "daemon/admin_priv.h"
+#include "daemon/dlq_routes.h"
 
 #include <unistd.h>
 
@@ -98,5 +99,8 @@ const struct admin_route admin_routes[] = {
     {.path = "/readyz", .fn = get_readyz},
     {.path = "/gaps/accept", .post = true, .fn = post_gap_accept},
     {.path = "/sinks/resume", .post = true, .fn = post_sink_resume},
+    {.path = "/dlq/jobs", .fn = get_dlq_jobs},
+    {.path = "/dlq/replay", .post = true, .fn = post_dlq_replay},
+    {.path = "/dlq/drop", .post = true, .fn = post_dlq_drop},
     {.path = NULL},
 };

@@ -89,6 +89,21 @@ const struct conf_key lane_keys[] = {
 	.min = 10 * USEC_MS,
 	.max = 24 * 3600 * USEC_SEC,
 	.doc = "How long nothing is sent before one record is tried."},
+    {.name = "dead-letters.max-count",
+	.type = CONF_INT,
+	.ofs = LANE(letters_max),
+	.def = "100000",
+	.min = 1,
+	.max = 10000000,
+	.doc = "So many dead letters halt the sink: none is ever thrown away, and the disk is not "
+	       "endless."},
+    {.name = "dead-letters.max-age",
+	.type = CONF_DURATION,
+	.ofs = LANE(letters_age_us),
+	.def = "7d",
+	.min = USEC_SEC,
+	.max = INT64_C(3650) * 24 * 3600 * USEC_SEC,
+	.doc = "A dead letter that is older is an alarm in log, status and metrics; it stays."},
     {.name = NULL},
 };
 

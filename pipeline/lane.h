@@ -16,7 +16,7 @@
  * an operator leads back (lane_resume), as from an open breaker the time.
  *
  * Threading: loop thread. Host calls come from the loop, never from inside a
- * call into the lane, except moved() and bury().
+ * call into the lane, except moved(), bury(), acked(), stale() and replayed().
  * Ownership: a lane owns its sink; a window belongs to its shard's track and
  * is closed before its lane.
  */
@@ -41,6 +41,7 @@ struct window { /* one shard's records in one lane */
 	struct window *next, *prev; /* in the lane's ring, while first != NULL */
 	bool queued;
 	uint64_t shard_hash; /* the order key of sinks that need a shard's order */
+	bool replay;	     /* of dead letters, not of a shard: no frontier */
 };
 
 struct reject { /* a record on its way to the dead letters; valid until lane_buried() */
@@ -54,6 +55,8 @@ struct reject { /* a record on its way to the dead letters; valid until lane_bur
 	int64_t first_us, last_us; /* wall clock */
 };
 
+enum lane_fate { LANE_FATE_ACKED, LANE_FATE_REFUSED, LANE_FATE_STALE };
+
 struct lane_host {
 	void *ctx;
 	void (*moved)(void *ctx, struct window *w); /* its frontier moved */
@@ -64,6 +67,12 @@ struct lane_host {
 	void (*dropped)(void *ctx, struct lane *ln);
 	/* Make it durable, then lane_buried(). */
 	void (*bury)(void *ctx, struct lane *ln, struct reject *rj);
+	/* The sink has it; its window's frontier moves after this. */
+	void (*acked)(void *ctx, const struct delivery *d);
+	/* Asked of a replay before each submit: would it overwrite something newer? */
+	bool (*stale)(void *ctx, const struct delivery *d);
+	/* A replay is done; refused: when it is durable again. */
+	void (*replayed)(void *ctx, struct window *w, uint64_t ticket, enum lane_fate fate);
 };
 
 enum lane_state {
@@ -114,6 +123,7 @@ void lane_close_sink(struct lane *ln); /* first step of a close: the sink report
 void lane_set_share(struct lane *ln, int64_t bytes);
 
 void window_init(struct window *w, struct lane *ln, const struct origin *origin);
+void window_init_replay(struct window *w, struct lane *ln);
 /* From dropped(): lets go of all records; the frontier stays. */
 void lane_drop_window(struct window *w);
 /* Lets go of everything; nothing of it may be out (lane_close_sink() first). */
@@ -123,6 +133,11 @@ void window_close(struct window *w);
  * (unset: all). Records created before since_us are passed as done without being
  * delivered. Returns how many were wanted or passed. */
 size_t lane_take(struct window *w, struct page *page, const struct seq *after, int64_t since_us);
+
+/* All records of the page, each with its own origin, which lives until replayed() was
+ * called with its ticket, or the window was dropped. */
+void lane_take_replay(struct window *w, struct page *page, const struct origin *const *origins,
+    const uint64_t *tickets);
 
 bool lane_usable(const struct lane *ln); /* RUNNING or PROBING, and not stopped */
 /* May bytes more be held? True for a lane that holds nothing. On false the

@@ -58,6 +58,7 @@ struct entry {
 	size_t most;	  /* suspected: sent with at most so many of its group */
 	unsigned attempts;
 	enum entry_state state;
+	enum lane_fate fate; /* of a replay, once done */
 };
 
 struct parcel {

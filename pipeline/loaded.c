@@ -16,7 +16,9 @@ struct rows {
 
 struct loaded {
 	struct rows streams, subscriptions, shards, positions, gaps;
-	uint64_t dead_letters, last_letter;
+	uint64_t last_letter;
+	void (*letter)(void *arg, const struct dead_letter *d); /* while loading */
+	void *arg;
 };
 
 static void *
@@ -92,10 +94,11 @@ add_gap(void *ctx, const struct gap *g)
 }
 
 static void
-count_dead_letter(void *ctx, const struct dead_letter *d)
+pass_dead_letter(void *ctx, const struct dead_letter *d)
 {
-	(void)d;
-	((struct loaded *)ctx)->dead_letters++;
+	struct loaded *ld = ctx;
+
+	ld->letter(ld->arg, d);
 }
 
 static void
@@ -137,7 +140,8 @@ sort(struct rows *r, int (*cmp)(const void *, const void *))
 }
 
 int
-loaded_read(struct loaded *ld, struct store *store, struct err *e)
+loaded_read(struct loaded *ld, struct store *store,
+    void (*letter)(void *arg, const struct dead_letter *d), void *arg, struct err *e)
 {
 	struct store_visitor v = {
 	    .ctx = ld,
@@ -146,10 +150,12 @@ loaded_read(struct loaded *ld, struct store *store, struct err *e)
 	    .shard = add_shard,
 	    .position = add_position,
 	    .gap = add_gap,
-	    .dead_letter = count_dead_letter,
+	    .dead_letter = pass_dead_letter,
 	    .last_dead_letter = note_last_letter,
 	};
 
+	ld->letter = letter;
+	ld->arg = arg;
 	if (store_load(store, &v, e) != 0)
 		return -1;
 	sort(&ld->positions, cmp_position);
@@ -167,12 +173,6 @@ loaded_last_gap(const struct loaded *ld)
 		if (g[i].id > last)
 			last = g[i].id;
 	return last;
-}
-
-uint64_t
-loaded_dead_letters(const struct loaded *ld)
-{
-	return ld->dead_letters;
 }
 
 uint64_t

@@ -6,7 +6,7 @@
  * never on the number of shards.
  */
 #include "pipeline/lag.h"
-#include "pipeline/pipeline_priv.h"
+#include "pipeline/dead_letter.h"
 
 #include <stdlib.h>
 
@@ -287,7 +287,9 @@ pipeline_metrics(struct pipeline *pl, struct metrics *m, size_t worst)
 		}
 	}
 	add_worst(pl, m, worst);
-	for (const struct slot *sl = pl->slots; sl != NULL; sl = sl->next)
+	for (const struct slot *sl = pl->slots; sl != NULL; sl = sl->next) {
 		add_sink(sl->lane, m);
+		slot_letters_metrics(sl, m);
+	}
 	add_own(pl, m);
 }

@@ -8,6 +8,8 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "pipeline/dead_letter.h"
+#include "pipeline/replay.h"
 
 /* DescribeStream: the service allows 10 a second; we stay under 5 (design.md 5 rule 6). */
 #define DESCRIBE_PER_SECOND 4
@@ -37,6 +39,7 @@ on_room(void *ctx, struct lane *ln)
 	struct slot *sl = ctx;
 
 	(void)ln;
+	replay_poke(sl);
 	slot_kick(sl, KICK_MOST);
 	slot_offer(sl);
 }
@@ -63,77 +66,36 @@ on_dropped(void *ctx, struct lane *ln)
 	struct slot *sl = ctx;
 
 	each_track(sl, track_dropped);
-	if (lane_state_get(ln) == LANE_HALTED)
+	replay_dropped(sl);
+	if (lane_state_get(ln) == LANE_HALTED) {
+		replay_halted(sl);
 		pipeline_check(sl->pl);
+	}
 }
 
 static void
 on_bury(void *ctx, struct lane *ln, struct reject *rj)
 {
-	struct slot *sl = ctx;
-	struct pipeline *pl = sl->pl;
-
 	(void)ln;
-	rj->next = pl->burying;
-	pl->burying = rj;
-	keeper_mark(pl->keeper, &pl->bury_keep, true);
+	slot_bury(ctx, rj);
 }
 
 static void
-bury_write(struct keep_item *it, struct txn *t)
+on_acked(void *ctx, const struct delivery *d)
 {
-	struct pipeline *pl = CONTAINER_OF(it, struct pipeline, bury_keep);
+	slot_acked(ctx, d);
+}
 
-	while (pl->burying != NULL) {
-		struct reject *rj = pl->burying;
-
-		pl->burying = rj->next;
-		rj->next = pl->burying_now;
-		pl->burying_now = rj;
-	}
-	for (struct reject *rj = pl->burying_now; rj != NULL; rj = rj->next) {
-		struct dead_letter d = {
-		    .id = ++pl->last_letter_id,
-		    .arn = rj->origin->arn,
-		    .shard = rj->origin->shard,
-		    .sink = lane_name(rj->lane),
-		    .stream = rj->origin->stream,
-		    .seq = rj->rec->seq,
-		    .event_id = rj->rec->event_id,
-		    .record = rj->rec->raw,
-		    .reason = rj->reason,
-		    .attempts = rj->attempts,
-		    .first_us = rj->first_us,
-		    .last_us = rj->last_us,
-		};
-
-		txn_dead_letter(t, &d);
-	}
+static bool
+on_stale(void *ctx, const struct delivery *d)
+{
+	return slot_stale(ctx, d);
 }
 
 static void
-bury_durable(struct keep_item *it)
+on_replayed(void *ctx, struct window *w, uint64_t ticket, enum lane_fate fate)
 {
-	struct pipeline *pl = CONTAINER_OF(it, struct pipeline, bury_keep);
-
-	while (pl->burying_now != NULL) {
-		struct reject *rj = pl->burying_now;
-
-		pl->burying_now = rj->next;
-		pl->dead_letters++;
-		lane_buried(rj);
-	}
-}
-
-static void
-unbury(struct reject **list)
-{
-	while (*list != NULL) {
-		struct reject *rj = *list;
-
-		*list = rj->next;
-		lane_unbury(rj);
-	}
+	replay_done(ctx, w, ticket, fate);
 }
 
 /* ---- is it over? ---- */
@@ -290,8 +252,7 @@ pipeline_new(struct pipeline **out, struct loop *lp, struct store *store,
 	pl->parked_tail = &pl->parked;
 	pl->tick = loop_timer_new(lp, on_tick, pl);
 	pl->check = loop_timer_new(lp, on_check, pl);
-	pl->bury_keep.write = bury_write;
-	pl->bury_keep.durable = bury_durable;
+	pl->graves = graves_new(pl);
 	*out = pl;
 	return 0;
 }
@@ -310,14 +271,22 @@ pipeline_add_sink(struct pipeline *pl, const char *name, const struct sink_ops *
     const void *sink_conf, const struct lane_conf *conf, struct err *e)
 {
 	struct slot *sl = mem_new(sizeof *sl), **at = &pl->slots;
-	struct lane_host host = {
-	    .ctx = sl, .moved = on_moved, .room = on_room, .dropped = on_dropped, .bury = on_bury};
+	struct lane_host host = {.ctx = sl,
+	    .moved = on_moved,
+	    .room = on_room,
+	    .dropped = on_dropped,
+	    .bury = on_bury,
+	    .acked = on_acked,
+	    .stale = on_stale,
+	    .replayed = on_replayed};
 
 	sl->pl = pl;
+	sl->conf = conf;
 	if (lane_new(&sl->lane, pl->loop, name, ops, sink_conf, conf, &host, e) != 0) {
 		free(sl);
 		return err_prefix(e, "sink %s", name);
 	}
+	letters_init(&sl->letters);
 	while (*at != NULL)
 		at = &(*at)->next;
 	*at = sl;
@@ -349,15 +318,23 @@ pipeline_add_stream(struct pipeline *pl, const char *name, struct api *api,
 	return 0;
 }
 
+static void
+load_letter(void *arg, const struct dead_letter *d)
+{
+	struct pipeline *pl = arg;
+
+	graves_load(pl->graves, d);
+}
+
 int
 pipeline_start(struct pipeline *pl, struct err *e)
 {
-	if (loaded_read(pl->loaded, pl->store, e) != 0)
+	if (loaded_read(pl->loaded, pl->store, load_letter, pl, e) != 0)
 		return -1;
 	pl->last_gap_id = loaded_last_gap(pl->loaded);
 	pl->last_letter_id = loaded_last_letter(pl->loaded);
-	pl->dead_letters = loaded_dead_letters(pl->loaded);
 	pl->started = true;
+	graves_start(pl->graves);
 	for (struct feed *fd = pl->feeds; fd != NULL; fd = fd->next)
 		feed_start(fd);
 	return 0;
@@ -373,9 +350,9 @@ pipeline_close(struct pipeline *pl)
 		feed_stop(fd);
 	for (struct slot *sl = pl->slots; sl != NULL; sl = sl->next)
 		lane_close_sink(sl->lane);
-	keeper_forget(pl->keeper, &pl->bury_keep);
-	unbury(&pl->burying);
-	unbury(&pl->burying_now);
+	graves_close(pl->graves);
+	for (struct slot *sl = pl->slots; sl != NULL; sl = sl->next)
+		job_close(sl);
 	while (pl->feeds != NULL) {
 		struct feed *fd = pl->feeds;
 
@@ -387,6 +364,7 @@ pipeline_close(struct pipeline *pl)
 
 		pl->slots = sl->next;
 		lane_close(sl->lane);
+		letters_close(&sl->letters);
 		free(sl);
 	}
 	keeper_close(pl->keeper);
@@ -447,6 +425,60 @@ pipeline_sink_resume(struct pipeline *pl, const char *name, const char **state, 
 	if (lane_resume(sl->lane))
 		log_info("pipeline", name, "resumed; one record is tried first");
 	return 0;
+}
+
+static int
+start_jobs(struct pipeline *pl, enum job_kind kind, const struct letter_query *q, int64_t rate,
+    json_t **out)
+{
+	struct letter_query mine = *q;
+	struct err e;
+
+	*out = json_array();
+	for (struct slot *sl = pl->slots; sl != NULL; sl = sl->next) {
+		mine.sink = lane_name(sl->lane);
+		if (q->sink == NULL && sl->letters.count == 0)
+			continue;
+		if (q->sink != NULL && strcmp(q->sink, mine.sink) != 0)
+			continue;
+		if (job_start(sl, kind, &mine, rate, &e) == 0)
+			json_array_append_new(*out, json_pack("{s:s}", "sink", mine.sink));
+		else
+			json_array_append_new(
+			    *out, json_pack("{s:s, s:s}", "sink", mine.sink, "refused", e.text));
+	}
+	return 0;
+}
+
+int
+pipeline_replay(
+    struct pipeline *pl, const struct letter_query *q, int64_t rate, json_t **out, struct err *e)
+{
+	if (q->sink != NULL && slot_find(pl, q->sink) == NULL)
+		return no_such_sink(pl, q->sink, e);
+	return start_jobs(pl, JOB_REPLAY, q, rate, out);
+}
+
+int
+pipeline_drop(struct pipeline *pl, const struct letter_query *q, json_t **out, struct err *e)
+{
+	if (q->sink != NULL && slot_find(pl, q->sink) == NULL)
+		return err_set(e, ERR_NOT_FOUND,
+		    "no sink is named \"%.64s\" here; what a former sink has left can be dropped "
+		    "while the daemon is stopped",
+		    q->sink);
+	return start_jobs(pl, JOB_DROP, q, 0, out);
+}
+
+json_t *
+pipeline_jobs(struct pipeline *pl)
+{
+	json_t *list = json_array();
+
+	for (struct slot *sl = pl->slots; sl != NULL; sl = sl->next)
+		if (sl->job != NULL)
+			json_array_append_new(list, job_json(sl));
+	return list;
 }
 
 int64_t

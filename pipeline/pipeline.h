@@ -20,6 +20,7 @@
 #include "streams/reader.h"
 
 struct pipeline;
+struct letter_query;
 
 struct pipeline_conf {
 	int64_t memory_budget;		/* bytes of pages held, over all lanes */
@@ -60,6 +61,8 @@ struct lane_conf {
 	int64_t breaker_open_us;  /* until the probe */
 	int on_reject;		  /* enum lane_on_reject */
 	int64_t brake;		  /* refusals in a row that halt it; 0: off */
+	int64_t letters_max;	  /* so many dead letters halt it */
+	int64_t letters_age_us;	  /* older ones are an alarm */
 };
 /* base 100 ms, cap 20 s, 5 failures, 60 s; keys "batch.count" and so on. */
 extern const struct conf_key lane_keys[];
@@ -106,6 +109,15 @@ int pipeline_gap_accept(struct pipeline *pl, uint64_t id, struct err *e) MUST_CH
  * nearest name, ERR_REFUSED (stopping). */
 int pipeline_sink_resume(
     struct pipeline *pl, const char *name, const char **state, struct err *e) MUST_CHECK;
+/* Dead letters that q wants are delivered again, rate a second (0: as fast as it goes), or
+ * dropped: one job a sink. *out: a list of {"sink": NAME}, with "refused": WHY where none
+ * was begun; a new reference. ERR_NOT_FOUND: no such sink. */
+int pipeline_replay(struct pipeline *pl, const struct letter_query *q, int64_t rate, json_t **out,
+    struct err *e) MUST_CHECK;
+int pipeline_drop(
+    struct pipeline *pl, const struct letter_query *q, json_t **out, struct err *e) MUST_CHECK;
+/* The last job of each sink, whether it is running and what became of its letters. */
+json_t *pipeline_jobs(struct pipeline *pl);
 /* What `slipring status --json` prints under "streams" and "sinks"; a new reference. */
 json_t *pipeline_status(struct pipeline *pl);
 /* Adds what there is to count; per shard only of the `worst` shards with the least time

@@ -23,6 +23,7 @@
 #include "base/backoff.h"
 #include "pipeline/keeper.h"
 #include "pipeline/lane.h"
+#include "pipeline/letters.h"
 #include "pipeline/pipeline.h"
 
 struct feed;
@@ -44,9 +45,14 @@ enum track_state {
 struct slot { /* a sink in the pipeline */
 	struct pipeline *pl;
 	struct slot *next;
-	struct lane *lane;   /* owned */
-	struct track *ready; /* tracks that could be fed if the lane had room */
-	size_t backlog;	     /* of those: let go of records when the lane broke */
+	struct lane *lane;	      /* owned */
+	struct track *ready;	      /* tracks that could be fed if the lane had room */
+	size_t backlog;		      /* of those: let go of records when the lane broke */
+	const struct lane_conf *conf; /* borrowed */
+	struct letters letters;
+	bool letters_old; /* it was said that they are */
+	size_t drops;	  /* letters on their way out of the store */
+	struct job *job;  /* owned; replay.h; NULL: there was none */
 };
 
 struct subscriber { /* a sink of a feed */
@@ -182,9 +188,7 @@ struct pipeline {
 	struct loop_timer *tick;  /* while something is parked */
 	struct loop_timer *check; /* looks whether anything is left running */
 	uint64_t last_gap_id, last_letter_id;
-	struct reject *burying;	    /* rejects marked for the store */
-	struct reject *burying_now; /* in the transaction under way */
-	struct keep_item bury_keep;
+	struct graves *graves; /* owned; dead_letter.h */
 	bool draining, started, ended;
 	enum pipeline_end end_how;
 	struct err end_why;
@@ -279,9 +283,10 @@ void feed_gaps_close(struct feed *fd);
 /* loaded.c: what the store held at start */
 struct loaded *loaded_new(void);
 void loaded_close(struct loaded *ld);
-int loaded_read(struct loaded *ld, struct store *store, struct err *e) MUST_CHECK;
+/* letter: of each dead letter, none of which is kept here. */
+int loaded_read(struct loaded *ld, struct store *store,
+    void (*letter)(void *arg, const struct dead_letter *d), void *arg, struct err *e) MUST_CHECK;
 uint64_t loaded_last_gap(const struct loaded *ld);
-uint64_t loaded_dead_letters(const struct loaded *ld);
 uint64_t loaded_last_letter(const struct loaded *ld); /* highest id ever given */
 /* The oldest stream of that name and table that is not ended; NULL: none. */
 const struct stream_row *

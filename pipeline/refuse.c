@@ -147,7 +147,8 @@ lane_refuse(struct lane *ln, struct entry *en, const char *why)
 	ln->stats.rejected++;
 	ln->stats.rejected_in_row++;
 	ln->failing_since = 0;
-	switch (ln->conf.on_reject) {
+	/* A replay is a dead letter already, and stays one. */
+	switch (en->d.replayed ? LANE_DEAD_LETTER : ln->conf.on_reject) {
 	case LANE_HALT:
 		halt_before(ln, en, reason);
 		return;
@@ -181,6 +182,7 @@ lane_buried(struct reject *rj)
 	struct lane *ln = reject_over(rj);
 
 	ln->stats.buried++;
+	en->fate = LANE_FATE_REFUSED;
 	lane_done(ln, en);
 	lane_settle_break(ln);
 	lane_pump_soon(ln);

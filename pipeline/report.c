@@ -20,11 +20,14 @@ lane_done(struct lane *ln, struct entry *en)
 {
 	struct parcel *pc = en->parcel;
 	struct window *w = pc->window;
-	bool moved;
+	bool moved = false;
 
 	en->state = ENTRY_DONE;
 	lane_make_ready(ln, entry_of_link(key_order_leave(&ln->keys, &en->key)));
-	moved = frontier_done(&w->frontier, en->ticket);
+	if (w->replay)
+		ln->host.replayed(ln->host.ctx, w, en->ticket, en->fate);
+	else
+		moved = frontier_done(&w->frontier, en->ticket);
 	if (--pc->left == 0) {
 		parcel_close(pc);
 		lane_gave_back(ln);
@@ -43,6 +46,9 @@ entry_acked(struct lane *ln, struct entry *en)
 	ln->failing_since = 0;
 	if (en->d.rec->created_us > 0)
 		ln->stats.last_created_us = en->d.rec->created_us;
+	if (ln->host.acked != NULL)
+		ln->host.acked(ln->host.ctx, &en->d);
+	en->fate = LANE_FATE_ACKED;
 	lane_done(ln, en);
 }
 

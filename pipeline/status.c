@@ -1,5 +1,5 @@
 /* pipeline/status.c - the pipeline as `slipring status --json` shows it. */
-#include "pipeline/pipeline_priv.h"
+#include "pipeline/dead_letter.h"
 
 #include "base/log.h"
 #include "pipeline/lag.h"
@@ -194,8 +194,12 @@ pipeline_status(struct pipeline *pl)
 
 	for (struct feed *fd = pl->feeds; fd != NULL; fd = fd->next)
 		json_array_append_new(streams, feed_json(fd));
-	for (struct slot *sl = pl->slots; sl != NULL; sl = sl->next)
-		json_array_append_new(sinks, lane_json(pl, sl->lane));
+	for (struct slot *sl = pl->slots; sl != NULL; sl = sl->next) {
+		json_t *o = lane_json(pl, sl->lane);
+
+		json_object_set_new(o, "dead_letters", slot_letters_json(sl));
+		json_array_append_new(sinks, o);
+	}
 	return json_pack("{s:o, s:o, s:o, s:{s:I, s:I, s:I}, s:I, s:{s:s, s:f}}", "streams",
 	    streams, "sinks", sinks, "worst", worst_json(pl), "memory", "budget_bytes",
 	    (json_int_t)pl->conf.memory_budget, "held_bytes", (json_int_t)held, "peak_bytes",

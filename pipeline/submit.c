@@ -113,9 +113,14 @@ unqueue(struct lane *ln, struct entry *en)
 {
 	ln->queued--;
 	ln->queued_bytes -= (int64_t)en->d.rec->raw.n;
-	if (key_order_may(&ln->keys, &en->key))
+	if (!key_order_may(&ln->keys, &en->key)) {
+		en->state = ENTRY_BLOCKED;
+		return false;
+	}
+	if (!en->d.replayed || ln->host.stale == NULL || !ln->host.stale(ln->host.ctx, &en->d))
 		return true;
-	en->state = ENTRY_BLOCKED;
+	en->fate = LANE_FATE_STALE;
+	lane_done(ln, en);
 	return false;
 }
 

@@ -56,6 +56,13 @@ window_init(struct window *w, struct lane *ln, const struct origin *origin)
 	frontier_init(&w->frontier);
 }
 
+void
+window_init_replay(struct window *w, struct lane *ln)
+{
+	*w = (struct window){.lane = ln, .replay = true};
+	frontier_init(&w->frontier);
+}
+
 /* ---- memory ---- */
 
 void
@@ -149,17 +156,20 @@ parcel_new(struct window *w, struct page *page, size_t count)
 }
 
 static void
-entry_queue(struct window *w, struct parcel *pc, const struct record *r)
+entry_queue(struct window *w, struct parcel *pc, const struct record *r, const struct origin *o,
+    uint64_t ticket)
 {
 	struct lane *ln = w->lane;
 	struct entry *en = &pc->entries[pc->count++];
 
 	buf_reset(&ln->key);
-	key_write(r, w->origin->schema, &ln->key);
-	en->d = (struct delivery){
-	    .rec = r, .origin = w->origin, .key_hash = key_hash(buf_slice(&ln->key))};
+	key_write(r, o->schema, &ln->key);
+	en->d = (struct delivery){.rec = r,
+	    .origin = o,
+	    .key_hash = key_hash(buf_slice(&ln->key)),
+	    .replayed = w->replay};
 	en->parcel = pc;
-	en->ticket = frontier_push(&w->frontier, &r->seq, r->created_us);
+	en->ticket = ticket;
 	en->state = ENTRY_QUEUED;
 	pc->left++;
 	key_order_enter(&ln->keys, &en->key, ln->by_shard ? w->shard_hash : en->d.key_hash);
@@ -206,13 +216,26 @@ lane_take(struct window *w, struct page *page, const struct seq *after, int64_t 
 		}
 		if (pc == NULL)
 			pc = parcel_new(w, page, page->count - i);
-		entry_queue(w, pc, r);
+		entry_queue(
+		    w, pc, r, w->origin, frontier_push(&w->frontier, &r->seq, r->created_us));
 	}
 	if (pc != NULL) {
 		ring_add(w);
 		lane_pump_soon(ln);
 	}
 	return wanted;
+}
+
+void
+lane_take_replay(struct window *w, struct page *page, const struct origin *const *origins,
+    const uint64_t *tickets)
+{
+	struct parcel *pc = parcel_new(w, page, page->count);
+
+	for (size_t i = 0; i < page->count; i++)
+		entry_queue(w, pc, &page->records[i], origins[i], tickets[i]);
+	ring_add(w);
+	lane_pump_soon(w->lane);
 }
 
 void
