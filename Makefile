@@ -175,8 +175,9 @@ $(O)/tests/fuzz/%_fuzz: $(O)/tests/fuzz/%_fuzz.o $(LIB)
 	$(SAY) '  LD   $@'
 	$(Q)$(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(PKG_LIBS) -lm
 
-bench: $(BENCH_BINS)
-	@for b in $(BENCH_BINS); do $$b || exit 1; done
+bench: all $(BENCH_BINS) $(EMULATOR)
+	@tests/tools/setup.sh check
+	@/usr/bin/python3 bench/run.py $(O) $(BENCH)
 
 format:
 	@clang-format-14 -i $(wildcard $(addsuffix /*.[ch],$(ROOMS) bench tests/unit tests/sim \
@@ -231,7 +232,7 @@ make check-tsan   what has threads under TSan
 make check-mutants  plants known faults; each must be found. MUTANTS="a b": only those
 make services     starts the real services, prints their addresses; ^C. SERVICES="kafka postgres": those
 make fuzz         TARGET=NAME SECONDS=60
-make bench        the speed table
+make bench        the speed table, against the real services (BENCH="record sqlite ...": only those)
 make format       clang-format over the tree
 make install      DESTDIR= PREFIX=/usr/local; and uninstall
 make clean
