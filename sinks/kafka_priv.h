@@ -43,6 +43,8 @@ int kafka_conf_make(const struct kafka_conf *c, rd_kafka_conf_t **out, struct er
 /* ---- kafka_verdict.c ---- */
 
 enum sink_verdict kafka_verdict_of(rd_kafka_resp_err_t code);
+/* The topic, or the partition that it had, is not there. */
+bool kafka_is_unknown(rd_kafka_resp_err_t code);
 /* Fills why for that code: "kafka: topic T: <librdkafka's or the broker's words>". topic may be NULL. */
 void kafka_why(struct err *why, rd_kafka_resp_err_t code, const char *topic);
 

@@ -63,7 +63,7 @@ verdict_here(const struct sink *s, const struct kafka_item *it)
 
 	/* A broker that has just started may not know its topics yet. The next
 	 * producer has never seen it either, and gives it time. */
-	if (v == SINK_HALT && it->err == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC && it->topic->seen)
+	if (v == SINK_HALT && kafka_is_unknown(it->err) && it->topic->seen)
 		return SINK_RETRY;
 	if (v == SINK_RETRY && s->p->halt)
 		return SINK_HALT;
@@ -73,10 +73,30 @@ verdict_here(const struct sink *s, const struct kafka_item *it)
 	return v;
 }
 
+/* librdkafka's own words speak of a broker that has never seen it. */
+static void
+why_too_large(const struct sink *s, const struct kafka_item *it, struct err *why)
+{
+	char most[24] = "";
+	size_t n = sizeof most;
+
+	(void)rd_kafka_conf_get(s->rk_conf, "message.max.bytes", most, &n);
+	(void)err_set(why, ERR_REFUSED,
+	    "kafka: topic %.249s: a message of %zu bytes is more than the property "
+	    "message.max.bytes allows (%s)",
+	    it->topic->name, it->key.n + it->value.n, most);
+}
+
 static void
 why_of(const struct sink *s, const struct kafka_item *it, struct err *why)
 {
 	switch (it->err) {
+	case RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE:
+		if (it->here)
+			why_too_large(s, it, why);
+		else
+			kafka_why(why, it->err, it->topic->name);
+		break;
 	case RD_KAFKA_RESP_ERR__PURGE_QUEUE:
 	case RD_KAFKA_RESP_ERR__PURGE_INFLIGHT:
 	case RD_KAFKA_RESP_ERR__FATAL:
@@ -374,17 +394,17 @@ kafka_abandon(struct sink *s, enum sink_verdict v, const struct err *why)
 
 /* ---- silence ---- */
 
-/* Once it was silent, the next try need not wait as long to know. */
+/* What was unreachable a moment ago, and is refused again, need not be waited for
+ * as long as what may come back on its own: the lane has its pauses, too. */
 static int64_t
 patience(const struct sink *s)
 {
 	int64_t us = s->conf->timeout_us;
+	bool away = s->p->down || s->p->refused;
 
-	if (s->p->down || s->p->refused)
-		us /= 3;
-	if (s->silent > 0)
-		us /= 3;
-	return us;
+	if (away && s->silent > 0)
+		return us / 30;
+	return away || s->silent > 0 ? us / 3 : us;
 }
 
 static void

@@ -47,6 +47,14 @@ kafka_verdict_of(rd_kafka_resp_err_t code)
 	return SINK_RETRY;
 }
 
+bool
+kafka_is_unknown(rd_kafka_resp_err_t code)
+{
+	return code == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC ||
+	    code == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION ||
+	    code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+}
+
 static enum err_code
 code_of(rd_kafka_resp_err_t code)
 {
@@ -54,10 +62,7 @@ code_of(rd_kafka_resp_err_t code)
 	case SINK_REJECT:
 		return ERR_REFUSED;
 	case SINK_HALT:
-		return code == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC ||
-			code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART
-		    ? ERR_NOT_FOUND
-		    : ERR_AUTH;
+		return kafka_is_unknown(code) ? ERR_NOT_FOUND : ERR_AUTH;
 	case SINK_ACK:
 	case SINK_RETRY:
 	case SINK_SPLIT:
@@ -69,13 +74,12 @@ code_of(rd_kafka_resp_err_t code)
 static const char *
 remedy(rd_kafka_resp_err_t code)
 {
-	if (code == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC ||
-	    code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART)
-		return "; there is no such topic: create it, then slipring resume";
+	if (kafka_is_unknown(code))
+		return "; there is no such topic, create it";
 	if (code == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED)
-		return "; grant Write and Describe on it, then slipring resume";
+		return "; grant Write and Describe on it";
 	if (code == RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED)
-		return "; grant IdempotentWrite on the cluster, then slipring resume";
+		return "; grant IdempotentWrite on the cluster";
 	return "";
 }
 

@@ -79,7 +79,7 @@ the_reason_has_the_brokers_words(void **state)
 	kafka_why(&why, RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED, "orders");
 	assert_string_equal(why.text,
 	    "kafka: topic orders: Broker: Topic authorization failed; grant Write and Describe on "
-	    "it, then slipring resume");
+	    "it");
 	assert_false(why.retriable);
 	kafka_why(&why, RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC, "orders");
 	assert_int_equal(why.code, ERR_NOT_FOUND);
