@@ -115,11 +115,15 @@ advice_of(int rc)
 int
 sqlite_err(sqlite3 *db, const char *path, int rc, const char *what, struct err *e)
 {
+	int system_errno = errno;
 	const char *why = db != NULL ? sqlite3_errmsg(db) : sqlite3_errstr(rc);
-	int system_errno = db != NULL ? sqlite3_system_errno(db) : 0;
 	bool of_system = (rc & 0xff) == SQLITE_IOERR || (rc & 0xff) == SQLITE_CANTOPEN;
-	bool full = of_system && (system_errno == ENOSPC || system_errno == EDQUOT);
+	bool full;
 
+	/* SQLite does not note it for a COMMIT. */
+	if (db != NULL && sqlite3_system_errno(db) != 0)
+		system_errno = sqlite3_system_errno(db);
+	full = of_system && (system_errno == ENOSPC || system_errno == EDQUOT);
 	err_set(e, full ? ERR_NOSPACE : code_of(rc), "sqlite: %.200s: %s: %.120s%s%s%s", path, what,
 	    why, of_system && system_errno != 0 ? ": " : "",
 	    of_system && system_errno != 0 ? strerror(system_errno) : "", advice_of(rc));
@@ -130,8 +134,10 @@ sqlite_err(sqlite3 *db, const char *path, int rc, const char *what, struct err *
 int
 sqlite_run(sqlite3 *db, const char *path, const char *sql, const char *what, struct err *e)
 {
-	int rc = sqlite3_exec(db, sql, NULL, NULL, NULL);
+	int rc;
 
+	errno = 0;
+	rc = sqlite3_exec(db, sql, NULL, NULL, NULL);
 	return rc == SQLITE_OK ? 0 : sqlite_err(db, path, rc, what, e);
 }
 
@@ -265,8 +271,10 @@ static int
 ask(sqlite3 *db, const char *path, const char *sql, char *out, size_t n, struct err *e)
 {
 	sqlite3_stmt *st = NULL;
-	int rc = sqlite3_prepare_v2(db, sql, -1, &st, NULL);
+	int rc;
 
+	errno = 0;
+	rc = sqlite3_prepare_v2(db, sql, -1, &st, NULL);
 	if (rc == SQLITE_OK)
 		rc = sqlite3_step(st);
 	if (rc == SQLITE_ROW) {
@@ -298,8 +306,10 @@ recognise(sqlite3 *db, const char *path, struct err *e)
 static int
 open_db(sqlite3 **out, const char *path, int flags, struct err *e)
 {
-	int rc = sqlite3_open_v2(path, out, flags | SQLITE_OPEN_NOMUTEX, NULL);
+	int rc;
 
+	errno = 0;
+	rc = sqlite3_open_v2(path, out, flags | SQLITE_OPEN_NOMUTEX, NULL);
 	if (rc != SQLITE_OK)
 		return sqlite_err(*out, path, rc, "cannot be opened", e);
 	(void)sqlite3_extended_result_codes(*out, 1);

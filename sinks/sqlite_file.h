@@ -57,7 +57,8 @@ int64_t sqlite_file_wal_bytes(const struct sqlite_file *f);
 /* What a result code (extended or not) means to the lane. */
 enum sink_verdict sqlite_verdict(int rc);
 enum sink_verdict sqlite_verdict_of(const struct err *e);
-/* "sqlite: PATH: what: why", with the code and retriable of that verdict. db may be NULL. -1. */
+/* "sqlite: PATH: what: why", with the code and retriable of that verdict. db may be NULL. errno
+ * is that of the call, or 0. -1. */
 int sqlite_err(sqlite3 *db, const char *path, int rc, const char *what, struct err *e);
 /* One or more statements without results. */
 int sqlite_run(

@@ -6,6 +6,7 @@
  */
 #include "sinks/sqlite_table.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -140,8 +141,10 @@ int
 sqlite_step(sqlite3_stmt *st, const char *path, const char *what, struct err *e)
 {
 	sqlite3 *db = sqlite3_db_handle(st);
-	int rc = sqlite3_step(st);
+	int rc;
 
+	errno = 0;
+	rc = sqlite3_step(st);
 	if (rc != SQLITE_DONE)
 		(void)sqlite_err(db, path, rc, what, e);
 	/* A trigger that rolls back takes the whole batch with it. */
