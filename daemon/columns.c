@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/mem.h"
 
@@ -30,7 +31,7 @@ columns_add(struct columns *c, const char *text)
 		c->cap = c->cap != 0 ? c->cap * 2 : 64;
 		c->cells = mem_grow(c->cells, c->cap, sizeof *c->cells);
 	}
-	c->cells[c->n++] = mem_slicedup(buf_slice(&b));
+	c->cells[c->n++] = (struct cell){.text = mem_slicedup(buf_slice(&b))};
 	buf_close(&b);
 }
 
@@ -44,6 +45,12 @@ columns_addf(struct columns *c, const char *fmt, ...)
 	(void)vsnprintf(text, sizeof text, fmt, ap);
 	va_end(ap);
 	columns_add(c, text);
+}
+
+void
+columns_paint(struct columns *c, enum paint p)
+{
+	c->cells[c->n - 1].paint = p;
 }
 
 void
@@ -61,25 +68,71 @@ columns_rows(const struct columns *c)
 	return c->n / c->count - 1;
 }
 
+/* Bytes of the first `most` characters. */
+static size_t
+bytes_of(const char *s, size_t most)
+{
+	size_t i = 0;
+
+	for (; s[i] != '\0'; i++)
+		if (((unsigned char)s[i] & 0xc0) != 0x80 && most-- == 0)
+			break;
+	return i;
+}
+
+static void
+cut(struct cell *cell, size_t most)
+{
+	struct buf b = BUF_INIT(4096);
+
+	if (most == 0 || width(cell->text) <= most)
+		return;
+	buf_add(&b, cell->text, bytes_of(cell->text, most - 1));
+	buf_add_str(&b, "\xe2\x80\xa6");
+	free(cell->text);
+	cell->text = mem_slicedup(buf_slice(&b));
+	buf_close(&b);
+}
+
+/* The others have their width. */
+static void
+limit_last(struct columns *c, const size_t widest[COLUMNS_MAX])
+{
+	size_t last = c->count - 1, used = 0;
+
+	for (size_t k = 0; k < last; k++)
+		used += widest[k] + 2;
+	if (c->most[last] == 0 || used + c->most[last] > c->width)
+		c->most[last] = used + 8 < c->width ? c->width - used : 8;
+}
+
 void
 columns_end(struct columns *c)
 {
 	size_t widest[COLUMNS_MAX] = {0};
 
 	assert(c->n % c->count == 0);
-	for (size_t i = 0; i < c->n; i++) {
-		size_t w = width(c->cells[i]);
+	for (size_t k = 0; k < c->count; k++) {
+		if (k == c->count - 1 && c->width != 0)
+			limit_last(c, widest);
+		for (size_t i = k; i < c->n; i += c->count) {
+			size_t w;
 
-		if (w > widest[i % c->count])
-			widest[i % c->count] = w;
+			cut(&c->cells[i], c->most[k]);
+			w = width(c->cells[i].text);
+			if (w > widest[k])
+				widest[k] = w;
+		}
 	}
 	for (size_t i = 0; i < c->n; i++) {
+		const struct cell *cell = &c->cells[i];
 		bool last = i % c->count == c->count - 1;
-		size_t pad = last ? 0 : widest[i % c->count] + 2 - width(c->cells[i]);
+		size_t pad = last ? 0 : widest[i % c->count] + 2 - width(cell->text);
 
 		if (columns_rows(c) != 0)
-			(void)printf("%s%*s%s", c->cells[i], (int)pad, "", last ? "\n" : "");
-		free(c->cells[i]);
+			(void)printf("%s%s%s%*s%s", paint_on(c->color, cell->paint), cell->text,
+			    paint_off(c->color, cell->paint), (int)pad, "", last ? "\n" : "");
+		free(cell->text);
 	}
 	free(c->cells);
 	*c = (struct columns){0};

@@ -22,20 +22,29 @@ age(struct pipeline *pl, int64_t created_us)
 	return created_us > 0 && now > created_us ? (double)(now - created_us) / 1e6 : 0;
 }
 
-/* Of one sink on one stream. */
+struct ways { /* of one sink on one stream */
+	size_t by_state[TRACK_COMPLETE + 1];
+	size_t held;	 /* records */
+	size_t detached; /* shards that it could be given, and has no room for */
+	size_t catching; /* shards that it is given behind another reader */
+};
+
 static void
-count_tracks(const struct feed *fd, size_t i, size_t by_state[TRACK_COMPLETE + 1], size_t *held)
+count_tracks(const struct feed *fd, size_t i, struct ways *w)
 {
 	if (fd->lineage == NULL)
 		return;
 	for (struct shard *sh = lineage_first(fd->lineage); sh != NULL; sh = sh->next) {
 		const struct run *rn = sh->user;
+		const struct track *t;
 
 		if (rn == NULL)
 			continue;
-		by_state[rn->tracks[i].state]++;
-		*held += (size_t)(rn->tracks[i].window.frontier.tail -
-		    rn->tracks[i].window.frontier.head);
+		t = &rn->tracks[i];
+		w->by_state[t->state]++;
+		w->held += (size_t)(t->window.frontier.tail - t->window.frontier.head);
+		w->detached += t->state == TRACK_READY && lane_usable(t->sub->slot->lane);
+		w->catching += t->state == TRACK_FED && t->line->catching;
 	}
 }
 
@@ -54,14 +63,15 @@ tracks_json(const size_t by_state[TRACK_COMPLETE + 1])
 static json_t *
 subscriber_json(struct feed *fd, size_t i)
 {
-	size_t by_state[TRACK_COMPLETE + 1] = {0}, held = 0;
+	struct ways ways = {0};
 	struct lag_sum sum = lag_of_sink(fd, i);
 	json_t *o;
 
-	count_tracks(fd, i, by_state, &held);
-	o = json_pack("{s:s, s:b, s:I, s:o}", "sink", lane_name(fd->subs[i].slot->lane),
-	    "caught_up", sum.known && sum.worst.clear, "unacked", (json_int_t)held, "shards",
-	    tracks_json(by_state));
+	count_tracks(fd, i, &ways);
+	o = json_pack("{s:s, s:b, s:I, s:I, s:I, s:o}", "sink", lane_name(fd->subs[i].slot->lane),
+	    "caught_up", sum.known && sum.worst.clear, "unacked", (json_int_t)ways.held, "detached",
+	    (json_int_t)ways.detached, "catching_up", (json_int_t)ways.catching, "shards",
+	    tracks_json(ways.by_state));
 	if (sum.known)
 		(void)json_object_update_new(o,
 		    json_pack("{s:f, s:f, s:f}", "iterator_age_seconds", sum.worst.iterator_age,
@@ -164,18 +174,23 @@ static json_t *
 lane_json(struct pipeline *pl, const struct lane *ln)
 {
 	const struct lane_stats *st = lane_stats_get(ln);
+	const struct breaker br = lane_breaker(ln);
+	int64_t wait = br.state == BREAKER_OPEN ? br.until - loop_now(pl->loop) : 0;
 	struct buf extra = BUF_INIT(64 << 10);
 	json_t *o, *more;
 
-	o = json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f}",
+	o = json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, "
+		      "s:f, s:I, s:I, s:I}",
 	    "name", lane_name(ln), "type", lane_ops(ln)->type, "state",
 	    lane_state_name(lane_state_get(ln)), "why", st->last_error, "breaker",
-	    breaker_state_name(lane_breaker(ln).state), "held_bytes", (json_int_t)lane_held(ln),
-	    "in_flight", (json_int_t)lane_out(ln), "taken", (json_int_t)st->taken, "acked",
+	    breaker_state_name(br.state), "held_bytes", (json_int_t)lane_held(ln), "in_flight",
+	    (json_int_t)lane_out(ln), "taken", (json_int_t)st->taken, "acked",
 	    (json_int_t)st->acked, "acked_bytes", (json_int_t)st->bytes_acked, "retried",
 	    (json_int_t)st->retried, "rejected", (json_int_t)st->rejected, "batches",
 	    (json_int_t)st->batches, "drops", (json_int_t)st->drops, "last_delivered_age_seconds",
-	    age(pl, st->last_created_us));
+	    age(pl, st->last_created_us), "breaker_seconds", wait > 0 ? (double)wait / 1e6 : 0.0,
+	    "dead_letters", (json_int_t)st->buried, "discarded", (json_int_t)st->discarded,
+	    "rejected_in_row", (json_int_t)st->rejected_in_row);
 	buf_add_char(&extra, '{');
 	lane_sink_status(ln, &extra);
 	buf_add_char(&extra, '}');

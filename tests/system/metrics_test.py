@@ -9,9 +9,10 @@ The history is the emulator's, an hour of it that began two hours ago, so ages a
 import http.client
 import json
 import os
+import pty
 import re
 import signal
-import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -76,8 +77,12 @@ class Daemon(support.Process):
         self.child = subprocess.Popen([support.SLIPRING, "run", "-c", path], env=KEYS,
                                       stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                       stderr=self.err)
-        support.wait_until("the admin port", self._port)
-        self.port = int(self._port().group(1))
+        try:
+            support.wait_until("the admin port", lambda: self._port() or not self.running())
+            self.port = int(self._port().group(1))
+        except Exception:
+            self.close()
+            raise
 
     def _port(self):
         return re.search(r"listening address=127.0.0.1 port=(\d+)", self.stderr())
@@ -378,6 +383,90 @@ class Lag(Case):
         self.until(d, "both", lambda p: p.lag("screen") == p.lag("trail") == (0, 0, RETENTION))
         self.assertEqual(d.stop(), 0, d.stderr())
         reader.finish()
+
+    def locked(self):
+        """Somebody else's write lock on the copy."""
+        db = sqlite3.connect(self.work("copy.db"), isolation_level=None)
+        self.addCleanup(db.close)
+        db.execute("BEGIN IMMEDIATE")
+        return db
+
+    def broken(self, e, **more):
+        """A daemon whose sink `copy` cannot write, and whose `trail` can."""
+        copy = {"copy": dict({"type": "sqlite", "from": ["orders"], "path": self.work("copy.db"),
+                              "busy-timeout": "50ms", "retry.cap": "100ms", "breaker.open": "2s"},
+                             **more)}
+        return self.daemon(e.endpoint, dict(self.trail(), **copy))
+
+    def status(self, d, *options, env=None):
+        return support.slipring("status", "--admin", "127.0.0.1:%d" % d.port, *options, env=env)
+
+    def test_broken(self):
+        """The breaker is open, nothing is held and nothing read: the figures go on."""
+        e = self.emulator("--records", 300)
+        times = created(e)
+        d = self.broken(e)
+        done = (0, 0, RETENTION)
+        self.until(d, "everything delivered", lambda p: p.lag("copy") == p.lag("trail") == done)
+        other = self.locked()
+        e.control("put", items=[{"pk": {"S": "new %d" % i}} for i in range(20)])
+        put = created(e)[len(times)]
+        ages = []
+        for _ in range(3):
+            page = self.until(d, "the breaker", lambda p: p.one(
+                "slipring_sink_state", sink="copy", state="broken") == 1 and (
+                    not ages or p.lag("copy")[1] > ages[-1] + 1))
+            iterator, delivery, trim = page.lag("copy")
+            self.assertEqual(page.one("slipring_sink_held_bytes", sink="copy"), 0)
+            self.near(delivery, time.time() - put, 3)
+            self.assertGreaterEqual(iterator + 3, delivery)
+            self.near(trim, RETENTION - delivery, 0.01)
+            self.assertEqual(page.lag("trail"), done)
+            ages.append(delivery)
+        text = self.status(d)[1]
+        self.assertRegex(text, r"(?m)^down +orders +copy .* breaker open, next try in \ds$")
+        self.assertRegex(text, r"(?m)^copy: .*locked")
+        other.execute("ROLLBACK")
+        page = self.until(d, "the copy", lambda p: p.lag("copy") == p.lag("trail") == done)
+        self.assertEqual(page.one("slipring_sink_acked_total", sink="trail"), 320)
+        self.assertEqual(other.execute(
+            "SELECT count(*) FROM orders WHERE pk LIKE 'new %'").fetchone(), (20,))
+
+    def test_status_for_people(self):
+        """The worst first, with the reason, in a hundred columns; colours on a terminal only."""
+        e = self.emulator("--records", 300, "--shards", 4)
+        e.control("fault", kind="unavailable", target="GetRecords")
+        d = self.broken(e, **{"breaker.open": "60s"})
+        self.locked()
+        e.control("fault", kind="none")
+        self.until(d, "the breaker", lambda p: p.one(
+            "slipring_sink_state", sink="copy", state="broken") == 1)
+        self.until(d, "the trail", lambda p: p.lag("trail") == (0, 0, RETENTION))
+        code, text, err = self.status(d, env=dict(support.CLEAN_ENV, NO_COLOR=""))
+        self.assertEqual((code, err), (0, ""))
+        self.assertNotIn("\033", text)
+        self.assertLessEqual(max(map(len, text.splitlines())), 100, text)
+        lag = re.search(r"^LAG .*\n((?:.+\n)+?)\n", text, re.M).group(1).splitlines()
+        self.assertRegex(lag[0], r"^down +orders +copy +[12]h \d+m +[12]h \d+m +2[23]h \d+m +0 +"
+                                 r"breaker open, next try in (1m 0s|\d+s)$")
+        self.assertRegex(lag[1], r"^ok +orders +trail +0s +0s +1d 0h +0 +-$")
+        self.assertEqual(len(re.findall(r"(?m)^shardId-.* copy .* sink-down$", text)), 4, text)
+        doc = json.loads(self.status(d, "--json")[1])
+        self.assertEqual([w["sink"] for w in doc["worst"]], ["copy"] * 4)
+        self.assertIn("locked", doc["sinks"][1]["why"])
+        self.assertIn("\033[31mdown\033[0m", self.on_terminal(d))
+
+    def on_terminal(self, d):
+        master, slave = pty.openpty()
+        env = {k: v for k, v in KEYS.items() if k != "NO_COLOR"}
+        done = subprocess.run([support.SLIPRING, "status", "--admin", "127.0.0.1:%d" % d.port],
+                              stdin=subprocess.DEVNULL, stdout=slave, stderr=subprocess.PIPE,
+                              env=dict(env, TERM="xterm"), timeout=support.PATIENCE, check=True)
+        self.assertEqual(done.stderr, b"")
+        os.close(slave)
+        out = os.read(master, 1 << 16).decode()
+        os.close(master)
+        return out
 
 
 if __name__ == "__main__":
