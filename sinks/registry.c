@@ -5,6 +5,7 @@ const struct sink_ops *const sink_registry[] = {
     &sink_audit,
     &sink_kafka,
     &sink_opensearch,
+    &sink_postgres,
     &sink_sqlite,
     &sink_stdout,
     NULL,

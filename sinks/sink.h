@@ -130,7 +130,8 @@ struct sink_ops {
 	void (*metrics)(const struct sink *s, struct metrics *m);
 };
 
-extern const struct sink_ops sink_audit, sink_kafka, sink_opensearch, sink_sqlite, sink_stdout;
+extern const struct sink_ops sink_audit, sink_kafka, sink_opensearch, sink_postgres, sink_sqlite,
+    sink_stdout;
 /* All of the program, NULL-terminated (sinks/registry.c). */
 extern const struct sink_ops *const sink_registry[];
 

@@ -1,0 +1,793 @@
+/* sinks/postgres_worker.c - one connection of the PostgreSQL sink, and what is sent on it.
+ *
+ *   DOWN -> CONNECTING -> SESSION -> CLAIM or WAITING -> PREPARE -> IDLE <-> TXN
+ *                            '-> CREATE                              | '-> ROLLBACK
+ *                                                                    '-> LOOK, CREATE, ADOPT, PURGE
+ *
+ * A segment is sent as a whole, up to its sync, and its results are looked at as they
+ * come: the first error decides. A transaction is
+ *
+ *   BEGIN, lock, fence, { revive, put, delete, bury | append } by target, position, COMMIT
+ *
+ * and its records are acked when the server has answered COMMIT with just that. One is on its
+ * way at a time: so nothing of a key overtakes what failed, and what is queued behind
+ * a failure goes back with it.
+ *
+ * Not here: when to try again (pipeline/lane.c), libpq's descriptors (postgres_link.c).
+ */
+#include "sinks/postgres_priv.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+
+/* Which command of a transaction the fence is. */
+#define FENCE_AT 2u
+#define DIVISION_BY_ZERO "22012"
+
+static const char *const state_names[] = {"down", "connecting", "session", "create", "claim",
+    "waiting", "prepare", "idle", "look", "adopt", "transaction", "rollback", "purge"};
+
+static void
+set_state(struct pg_worker *w, enum pg_worker_state st)
+{
+	log_debug("postgres", w->s->env.name, "%s -> %s worker=%u", state_names[w->state],
+	    state_names[st], w->index);
+	w->state = st;
+}
+
+static struct pg_param
+text_param(const char *text)
+{
+	return (struct pg_param){.p = text, .n = strlen(text)};
+}
+
+static struct pg_param
+array_param(const struct pg_array *a)
+{
+	return (struct pg_param){.p = a->buf.p, .n = a->buf.n, .binary = true};
+}
+
+/* Whatever follows is one segment. */
+static void
+begin(struct pg_worker *w, enum pg_worker_state st)
+{
+	set_state(w, st);
+	w->failed = w->drop = w->committed = false;
+	w->begun = loop_now(w->s->env.loop);
+}
+
+static const char *
+sql_text(struct pg_worker *w)
+{
+	return buf_cstr(&w->s->sql);
+}
+
+static struct buf *
+sql_begin(struct pg_worker *w)
+{
+	buf_reset(&w->s->sql);
+	return &w->s->sql;
+}
+
+/* ---- setting up ---- */
+
+static void
+begin_session(struct pg_worker *w)
+{
+	struct buf *sql = sql_begin(w);
+	char ms[32], *writer, *position;
+	struct pg_param timeout, tables[2];
+
+	(void)snprintf(ms, sizeof ms, "%lld", (long long)(w->s->conf->statement_timeout_us / 1000));
+	timeout = text_param(ms);
+	pg_add_side(sql, w->s->schema, "slipring_writer");
+	writer = mem_strdup(sql_text(w));
+	buf_reset(sql);
+	pg_add_side(sql, w->s->schema, "slipring_position");
+	position = mem_strdup(sql_text(w));
+	tables[0] = text_param(writer);
+	tables[1] = text_param(position);
+	begin(w, PG_SESSION);
+	pg_link_query(w->link, pg_session_sql, 1, &timeout);
+	pg_link_query(w->link,
+	    "SELECT pg_catalog.to_regclass($1) IS NULL OR pg_catalog.to_regclass($2) IS NULL", 2,
+	    tables);
+	pg_link_sync(w->link);
+	free(writer);
+	free(position);
+}
+
+/* One after the other, though many may find them missing: IF NOT EXISTS alone races. */
+static void
+begin_create(struct pg_worker *w, const struct pg_target *t)
+{
+	struct pg_param lock = text_param("slipring/create");
+	struct buf *sql;
+
+	begin(w, PG_CREATE);
+	w->target = t;
+	log_info("postgres", w->s->env.name, "creates %s", t != NULL ? t->name : "its own tables");
+	pg_link_query(w->link, "BEGIN", 0, NULL);
+	pg_link_query(w->link, pg_claim_lock_sql, 1, &lock);
+	for (unsigned i = 0;; i++) {
+		sql = sql_begin(w);
+		if (!(t != NULL ? pg_target_ddl(t, i, sql) : pg_sink_ddl(w->s->schema, i, sql)))
+			break;
+		pg_link_query(w->link, sql_text(w), 0, NULL);
+	}
+	pg_link_query(w->link, "COMMIT", 0, NULL);
+	pg_link_sync(w->link);
+}
+
+static void
+begin_claim(struct pg_worker *w)
+{
+	char pid[16];
+	struct pg_param lock = text_param(w->s->lock_name), v[3];
+
+	(void)snprintf(pid, sizeof pid, "%ld", (long)getpid());
+	v[0] = text_param(w->s->env.name);
+	v[1] = text_param(w->s->host);
+	v[2] = text_param(pid);
+	begin(w, PG_CLAIM);
+	w->epoch = 0;
+	pg_link_query(w->link, "BEGIN", 0, NULL);
+	pg_link_query(w->link, pg_claim_lock_sql, 1, &lock);
+	pg_claim_sql(w->s->schema, sql_begin(w));
+	pg_link_query(w->link, sql_text(w), 3, v);
+	pg_link_query(w->link, "COMMIT", 0, NULL);
+	pg_link_sync(w->link);
+	w->last = 3;
+}
+
+static void
+begin_prepare(struct pg_worker *w)
+{
+	begin(w, PG_PREPARE);
+	for (int i = 0; i < PG_FIXED; i++) {
+		pg_fixed_sql(w->s->schema, (enum pg_fixed)i, sql_begin(w));
+		pg_link_prepare(w->link, pg_fixed_names[i], sql_text(w), 0, NULL);
+	}
+	pg_link_sync(w->link);
+}
+
+static void
+begin_look(struct pg_worker *w, const struct pg_target *t)
+{
+	struct pg_param table = text_param(t->name);
+
+	begin(w, PG_LOOK);
+	w->target = t;
+	w->missing = false;
+	pg_link_query(w->link, pg_describe_sql, 1, &table);
+	if (t->tombs != NULL) {
+		table = text_param(t->tombs);
+		pg_link_query(w->link, pg_describe_sql, 1, &table);
+	}
+	pg_link_sync(w->link);
+}
+
+static void
+begin_adopt(struct pg_worker *w)
+{
+	const struct pg_target *t = w->target;
+	Oid *types = mem_array(t->layout->count + 1, sizeof *types);
+
+	begin(w, PG_ADOPT);
+	for (int i = 0; i < PG_STATEMENTS; i++) {
+		enum pg_statement st = (enum pg_statement)i;
+		char name[32];
+
+		if (!pg_target_uses(t, st))
+			continue;
+		pg_target_statement(t, st, name, sizeof name);
+		pg_target_sql(t, st, sql_begin(w));
+		pg_link_prepare(w->link, name, sql_text(w), pg_target_types(t, st, types), types);
+	}
+	pg_link_sync(w->link);
+	free(types);
+}
+
+/* ---- a transaction ---- */
+
+static void
+execute(struct pg_worker *w, const struct pg_target *t, enum pg_statement st,
+    const struct pg_array *v, size_t key_count)
+{
+	struct pg_param *params = mem_array(t->layout->count + 1, sizeof *params);
+	size_t n = st == PG_REVIVE	      ? key_count + 1
+	    : st == PG_PUT || st == PG_APPEND ? t->layout->count
+					      : key_count + 1;
+	char name[32];
+
+	for (size_t i = 0; i < n; i++)
+		params[i] = array_param(&v[i]);
+	if (st == PG_REVIVE) /* of whole rows: the version is the last */
+		params[key_count] = array_param(&v[t->layout->count - 1]);
+	pg_target_statement(t, st, name, sizeof name);
+	pg_link_execute(w->link, name, n, params);
+	w->last++;
+	free(params);
+}
+
+static void
+send_part(struct pg_worker *w, const struct pg_part *p)
+{
+	const struct pg_target *t = p->target;
+	size_t keys = t->layout->key_count;
+
+	if (p->puts != 0 && t->layout->mode == ROWS_LOG)
+		execute(w, t, PG_APPEND, p->put, keys);
+	if (p->puts != 0 && t->layout->mode == ROWS_TABLE) {
+		execute(w, t, PG_REVIVE, p->put, keys);
+		execute(w, t, PG_PUT, p->put, keys);
+	}
+	if (p->dels != 0) {
+		execute(w, t, PG_DELETE, p->gone, keys);
+		execute(w, t, PG_BURY, p->gone, keys);
+	}
+}
+
+static void
+send_position(struct pg_worker *w, const struct pg_request *rq, const char *epoch)
+{
+	char index[16];
+	struct pg_param v[6];
+
+	(void)snprintf(index, sizeof index, "%u", w->index);
+	v[0] = text_param(w->s->env.name);
+	v[1] = text_param(index);
+	v[2] = text_param(epoch);
+	v[3] = array_param(&rq->arns);
+	v[4] = array_param(&rq->shards);
+	v[5] = array_param(&rq->numbers);
+	pg_link_execute(w->link, pg_fixed_names[PG_FIX_POSITION], 6, v);
+}
+
+static void
+begin_txn(struct pg_worker *w)
+{
+	const struct pg_request *rq = &w->queue[w->head];
+	struct pg_param lock = text_param(w->s->lock_name), fence[2];
+	char epoch[24];
+
+	begin(w, PG_TXN);
+	w->epoch = w->s->epoch;
+	(void)snprintf(epoch, sizeof epoch, "%lld", (long long)w->epoch);
+	fence[0] = text_param(w->s->env.name);
+	fence[1] = text_param(epoch);
+	pg_link_execute(w->link, pg_fixed_names[PG_FIX_BEGIN], 0, NULL);
+	pg_link_execute(w->link, pg_fixed_names[PG_FIX_LOCK], 1, &lock);
+	pg_link_execute(w->link, pg_fixed_names[PG_FIX_FENCE], 2, fence);
+	w->last = FENCE_AT;
+	for (size_t i = 0; i < rq->part_count; i++)
+		send_part(w, &rq->parts[i]);
+	send_position(w, rq, epoch);
+	pg_link_execute(w->link, pg_fixed_names[PG_FIX_COMMIT], 0, NULL);
+	w->last += 2;
+	pg_link_sync(w->link);
+}
+
+static void
+begin_rollback(struct pg_worker *w)
+{
+	begin(w, PG_ROLLBACK);
+	pg_link_query(w->link, "ROLLBACK", 0, NULL);
+	pg_link_sync(w->link);
+}
+
+/* ---- what is old goes, a little at a time ---- */
+
+static void
+begin_purge(struct pg_worker *w)
+{
+	char seconds[32];
+	struct pg_param v[2];
+
+	(void)snprintf(seconds, sizeof seconds, "%lld",
+	    (long long)(w->s->conf->tombstones_keep_us / USEC_SEC));
+	v[0] = text_param(seconds);
+	v[1] = text_param(w->s->env.name);
+	begin(w, PG_PURGE);
+	w->s->purge_due = w->purge_more = false;
+	for (const struct pg_target *t = w->s->builder.targets; t != NULL; t = t->next) {
+		if (t->tombs == NULL || t->id >= w->known_cap || !w->known[t->id])
+			continue;
+		pg_purge_sql(t, sql_begin(w));
+		pg_link_query(w->link, sql_text(w), 1, v);
+	}
+	pg_purge_positions_sql(w->s->schema, sql_begin(w));
+	pg_link_query(w->link, sql_text(w), 2, v);
+	pg_link_sync(w->link);
+}
+
+/* ---- ends ---- */
+
+static void
+pop(struct pg_worker *w, enum sink_verdict v, const struct err *why)
+{
+	struct pg_request *rq = &w->queue[w->head];
+
+	w->head = (w->head + 1) % PG_QUEUE;
+	w->count--;
+	pg_sink_report(w->s, rq, v, why);
+}
+
+static void
+tell_room(struct pg_worker *w)
+{
+	struct sink *s = w->s;
+
+	if (s->full != w || w->count == PG_QUEUE)
+		return;
+	s->full = NULL;
+	s->env.ready(s->env.host);
+}
+
+/* The first by the verdict, those behind it so that nothing overtakes it. */
+static void
+give_back(struct pg_worker *w, enum sink_verdict v, const struct err *why)
+{
+	struct err behind;
+
+	(void)err_retry(
+	    &behind, ERR_CANCELLED, "postgres: not sent, since what was before it failed");
+	if (w->count > 0) {
+		w->s->counts.failures++;
+		(void)snprintf(w->s->trouble, sizeof w->s->trouble, "%.255s", why->text);
+		if (v == SINK_SPLIT && w->queue[w->head].n == 1)
+			v = SINK_REJECT;
+		pop(w, v, why);
+	}
+	while (w->count > 0)
+		pop(w, v == SINK_HALT ? SINK_HALT : SINK_RETRY, v == SINK_HALT ? why : &behind);
+	tell_room(w);
+}
+
+static void
+wake_waiting(struct sink *s)
+{
+	for (unsigned i = 0; i < s->count; i++)
+		if (s->workers[i].state == PG_WAITING) {
+			set_state(&s->workers[i], PG_IDLE);
+			pg_worker_go(&s->workers[i]);
+		}
+}
+
+static void
+forget_connection(struct pg_worker *w)
+{
+	set_state(w, PG_DOWN);
+	if (w->known != NULL)
+		memset(w->known, 0, w->known_cap * sizeof *w->known);
+	w->prepared = false;
+}
+
+/* The segment came to its end, and something in it had failed. */
+static void
+end_failed(struct pg_worker *w)
+{
+	enum pg_worker_state was = w->state;
+	enum sink_verdict v = w->verdict;
+	struct err why = w->why;
+
+	w->created = false;
+	/* Only rows can be refused for what is in them. */
+	if (was != PG_TXN && v == SINK_SPLIT)
+		v = SINK_HALT;
+	if (w->drop || was == PG_SESSION || was == PG_ROLLBACK) {
+		pg_link_drop(w->link);
+		forget_connection(w);
+	} else if (!pg_link_is_idle(w->link)) {
+		begin_rollback(w);
+	} else {
+		set_state(w, PG_IDLE);
+	}
+	if (was == PG_PURGE || was == PG_ROLLBACK) {
+		log_warn("postgres", w->s->env.name, "%s", why.text);
+		pg_sink_purged(w->s, false);
+	} else {
+		give_back(w, v, &why);
+	}
+	if (was == PG_CLAIM)
+		wake_waiting(w->s);
+	pg_worker_go(w);
+}
+
+static void
+fail(struct pg_worker *w, enum sink_verdict v, bool drop, const struct err *why)
+{
+	if (w->failed)
+		return;
+	w->failed = true;
+	w->verdict = v;
+	w->drop = drop;
+	w->why = *why;
+}
+
+/* Another one has the epoch: this sink stays away until somebody decides. */
+static void
+fail_fenced(struct pg_worker *w)
+{
+	struct sink *s = w->s;
+	struct err why;
+
+	if (s->epoch == w->epoch)
+		s->epoch = 0;
+	(void)err_set(&why, ERR_LOCKED,
+	    "postgres: another slipring writes as sink \"%s\" to this database (slipring_writer "
+	    "says "
+	    "which); stop one of them or give one sink another name, then `slipring resume %s`",
+	    s->env.name, s->env.name);
+	fail(w, SINK_HALT, false, &why);
+}
+
+static const char *
+doing(const struct pg_worker *w)
+{
+	switch (w->state) {
+	case PG_SESSION:
+		return "cannot set up a session";
+	case PG_CREATE:
+		return "cannot create tables";
+	case PG_CLAIM:
+	case PG_PREPARE:
+		return "cannot use slipring_writer and slipring_position";
+	case PG_LOOK:
+	case PG_ADOPT:
+		return w->target->name;
+	case PG_PURGE:
+		return "cannot remove old tombstones";
+	case PG_ROLLBACK:
+		return "cannot roll back";
+	case PG_DOWN:
+	case PG_CONNECTING:
+	case PG_WAITING:
+	case PG_IDLE:
+	case PG_TXN:
+		break;
+	}
+	return "refused";
+}
+
+/* ---- what the link says ---- */
+
+static void
+on_error(struct pg_worker *w, unsigned at, const PGresult *res)
+{
+	const char *state = PQresultErrorField(res, PG_DIAG_SQLSTATE);
+	const struct pg_fault *f;
+	struct err why;
+
+	if (w->failed)
+		return;
+	if (w->state == PG_TXN && at == FENCE_AT && state != NULL &&
+	    strcmp(state, DIVISION_BY_ZERO) == 0) {
+		fail_fenced(w);
+		return;
+	}
+	f = pg_fault_say(res, doing(w), &why);
+	fail(w, f->verdict, (f->flags & PG_DROP) != 0, &why);
+}
+
+static void
+on_look(struct pg_worker *w, unsigned at, const PGresult *res)
+{
+	struct err why;
+
+	if (pg_target_fits(w->target, at == 1, res, &why) == 0)
+		return;
+	if (why.code == ERR_NOT_FOUND && w->s->conf->create && !w->created)
+		w->missing = true;
+	else
+		fail(w, SINK_HALT, false, &why);
+}
+
+static void
+on_commit(struct pg_worker *w, const PGresult *res)
+{
+	struct err why;
+
+	/* A transaction that failed answers COMMIT with ROLLBACK, and no error. */
+	if (strcmp(PQcmdStatus((PGresult *)(uintptr_t)res), "COMMIT") == 0) {
+		w->committed = true;
+		return;
+	}
+	(void)err_retry(
+	    &why, ERR_NETWORK, "postgres: the server rolled back instead of committing");
+	fail(w, SINK_RETRY, true, &why);
+}
+
+static void
+on_result(void *ctx, unsigned at, const PGresult *res)
+{
+	struct pg_worker *w = ctx;
+	ExecStatusType status = PQresultStatus(res);
+
+	if (status == PGRES_PIPELINE_ABORTED)
+		return;
+	if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK) {
+		on_error(w, at, res);
+		return;
+	}
+	if (w->state == PG_SESSION && at == 1)
+		w->missing = PQgetvalue(res, 0, 0)[0] == 't';
+	else if (w->state == PG_LOOK)
+		on_look(w, at, res);
+	else if (w->state == PG_CLAIM && at + 1 == w->last && PQntuples(res) == 1)
+		w->epoch = strtoll(PQgetvalue(res, 0, 0), NULL, 10);
+	else if (w->state == PG_PURGE) {
+		long n = strtol(PQcmdTuples((PGresult *)(uintptr_t)res), NULL, 10);
+
+		w->s->counts.purged += (uint64_t)n;
+		w->purge_more = w->purge_more || n >= PG_PURGE_ROWS;
+	} else if ((w->state == PG_TXN || w->state == PG_CLAIM) && at == w->last)
+		on_commit(w, res);
+}
+
+static void
+end_txn(struct pg_worker *w)
+{
+	struct sink *s = w->s;
+
+	s->counts.transactions++;
+	s->counts.rows += w->queue[w->head].rows;
+	s->counts.superseded += w->queue[w->head].n - w->queue[w->head].rows;
+	histogram_add(&s->transaction_us, loop_now(s->env.loop) - w->begun);
+	s->trouble[0] = '\0';
+	set_state(w, PG_IDLE);
+	pop(w, SINK_ACK, NULL);
+	/* The server first, then more for the queue. */
+	pg_worker_go(w);
+	tell_room(w);
+}
+
+static void
+know(struct pg_worker *w, const struct pg_target *t)
+{
+	size_t cap = w->known_cap;
+
+	if (t->id >= cap) {
+		w->known_cap = t->id + 8;
+		w->known = mem_grow(w->known, w->known_cap, sizeof *w->known);
+		memset(w->known + cap, 0, (w->known_cap - cap) * sizeof *w->known);
+	}
+	w->known[t->id] = true;
+}
+
+static void
+end_session(struct pg_worker *w)
+{
+	struct err why;
+
+	set_state(w, PG_IDLE);
+	if (!w->missing)
+		return;
+	if (w->s->conf->create) {
+		begin_create(w, NULL);
+		return;
+	}
+	(void)err_set(&why, ERR_NOT_FOUND,
+	    "postgres: the tables slipring_writer and slipring_position are missing; `slipring "
+	    "check "
+	    "--connect` prints how to create them, and with `create: true` the sink does so "
+	    "itself");
+	give_back(w, SINK_HALT, &why);
+}
+
+static void
+end_look(struct pg_worker *w)
+{
+	if (!w->missing) {
+		begin_adopt(w);
+		return;
+	}
+	begin_create(w, w->target);
+}
+
+static void
+on_synced(void *ctx)
+{
+	struct pg_worker *w = ctx;
+	enum pg_worker_state was = w->state;
+
+	if (w->failed) {
+		end_failed(w);
+		return;
+	}
+	switch (was) {
+	case PG_SESSION:
+		end_session(w);
+		break;
+	case PG_CREATE: /* a target is looked at again */
+		w->created = w->target != NULL;
+		set_state(w, PG_IDLE);
+		break;
+	case PG_CLAIM:
+		w->s->epoch = w->epoch;
+		set_state(w, PG_IDLE);
+		log_info("postgres", w->s->env.name,
+		    "connected, and the one that writes epoch=%lld", (long long)w->epoch);
+		wake_waiting(w->s);
+		break;
+	case PG_PREPARE:
+		w->prepared = true;
+		set_state(w, PG_IDLE);
+		break;
+	case PG_LOOK:
+		end_look(w);
+		break;
+	case PG_ADOPT:
+		w->created = false;
+		know(w, w->target);
+		set_state(w, PG_IDLE);
+		break;
+	case PG_TXN:
+		end_txn(w);
+		return;
+	case PG_PURGE:
+		set_state(w, PG_IDLE);
+		pg_sink_purged(w->s, w->purge_more);
+		break;
+	case PG_ROLLBACK:
+		set_state(w, PG_IDLE);
+		break;
+	case PG_DOWN:
+	case PG_CONNECTING:
+	case PG_WAITING:
+	case PG_IDLE:
+		assert(false);
+	}
+	pg_worker_go(w);
+}
+
+static void
+on_up(void *ctx)
+{
+	struct pg_worker *w = ctx;
+
+	w->s->counts.connects++;
+	w->s->server_version = PQserverVersion(pg_link_conn(w->link));
+	w->created = false;
+	begin_session(w);
+}
+
+/* COMMIT was answered: done, whatever became of the connection. Not answered: nobody
+ * knows, and the guards make doing it again harmless. */
+static void
+on_down(void *ctx, const struct err *why, const char *state)
+{
+	struct pg_worker *w = ctx;
+	enum pg_worker_state was = w->state;
+	const struct pg_fault *f = pg_fault_of(state);
+	enum sink_verdict v = state[0] != '\0' ? f->verdict : SINK_RETRY;
+
+	forget_connection(w);
+	if (was == PG_TXN && w->committed && !w->failed)
+		pop(w, SINK_ACK, NULL);
+	if (was == PG_IDLE || was == PG_WAITING)
+		log_info("postgres", w->s->env.name, "%s", why->text);
+	/* The server's reason says more than that the connection is lost. */
+	if (w->failed && w->verdict == SINK_RETRY)
+		why = &w->why;
+	give_back(w, v == SINK_HALT ? SINK_HALT : SINK_RETRY, why);
+	if (was == PG_CLAIM)
+		wake_waiting(w->s);
+	if (was == PG_PURGE)
+		pg_sink_purged(w->s, false);
+}
+
+/* ---- what to do next ---- */
+
+static const struct pg_target *
+unknown_target(const struct pg_worker *w)
+{
+	const struct pg_request *rq = &w->queue[w->head];
+
+	for (size_t i = 0; i < rq->part_count; i++) {
+		const struct pg_part *p = &rq->parts[i];
+
+		if (p->puts + p->dels != 0 &&
+		    (p->target->id >= w->known_cap || !w->known[p->target->id]))
+			return p->target;
+	}
+	return NULL;
+}
+
+static bool
+somebody_claims(const struct sink *s)
+{
+	for (unsigned i = 0; i < s->count; i++)
+		if (s->workers[i].state == PG_CLAIM)
+			return true;
+	return false;
+}
+
+static void
+go_idle(struct pg_worker *w)
+{
+	const struct pg_target *t;
+
+	if (w->index == 0 && w->s->purge_due && w->prepared && w->s->epoch != 0)
+		begin_purge(w);
+	else if (w->count == 0)
+		return;
+	else if (w->s->epoch == 0 && somebody_claims(w->s))
+		set_state(w, PG_WAITING);
+	else if (w->s->epoch == 0)
+		begin_claim(w);
+	else if (!w->prepared)
+		begin_prepare(w);
+	else if ((t = unknown_target(w)) != NULL)
+		begin_look(w, t);
+	else
+		begin_txn(w);
+}
+
+void
+pg_worker_go(struct pg_worker *w)
+{
+	if (w->state == PG_IDLE) {
+		go_idle(w);
+	} else if (w->state == PG_DOWN && w->count > 0) {
+		w->failed = w->committed = false;
+		set_state(w, PG_CONNECTING);
+		pg_link_connect(w->link);
+	}
+}
+
+/* ---- the queue ---- */
+
+struct pg_request *
+pg_worker_room(struct pg_worker *w)
+{
+	struct pg_request *rq = &w->queue[(w->head + w->count) % PG_QUEUE];
+
+	if (w->count == PG_QUEUE)
+		return NULL;
+	pg_request_begin(rq);
+	return rq;
+}
+
+void
+pg_worker_push(struct pg_worker *w)
+{
+	w->count++;
+	pg_worker_go(w);
+}
+
+/* ---- the life of it ---- */
+
+void
+pg_worker_init(struct pg_worker *w, struct sink *s, unsigned index)
+{
+	const struct pg_link_host host = {
+	    .ctx = w, .up = on_up, .down = on_down, .result = on_result, .synced = on_synced};
+	int64_t timeout = s->conf->statement_timeout_us;
+	/* For what the network adds to the longest statement. */
+	int64_t more = timeout < 5 * USEC_SEC ? timeout : 5 * USEC_SEC;
+
+	w->s = s;
+	w->index = index;
+	w->link =
+	    pg_link_new(s->env.loop, s->env.name, s->conf->conninfo.bytes, timeout + more, &host);
+}
+
+void
+pg_worker_close(struct pg_worker *w)
+{
+	struct err why;
+
+	(void)err_retry(&why, ERR_CANCELLED, "postgres: closed before it was written");
+	pg_link_close(w->link);
+	while (w->count > 0)
+		pop(w, SINK_RETRY, &why);
+	for (unsigned i = 0; i < PG_QUEUE; i++)
+		pg_request_close(&w->queue[i]);
+	free(w->known);
+}
