@@ -1,6 +1,7 @@
 /* sinks/opensearch_priv.h - what the files of the OpenSearch sink share.
  *
- *   opensearch.c         keys, submitting, requests under way, reports
+ *   opensearch.c         submitting, requests under way, reports
+ *   opensearch_conf.c    keys and their check (pure)
  *   opensearch_bulk.c    a record as lines of a _bulk body (pure)
  *   opensearch_answer.c  an answer as verdicts (pure)
  *   opensearch_auth.c    addresses, headers and signatures
@@ -35,6 +36,12 @@ struct os_conf {
 	char *ca_file, *cert_file, *key_file;
 	struct secret key_passphrase;
 };
+
+/* ---- opensearch_conf.c ---- */
+
+extern const struct conf_key os_keys[];
+extern const char *const os_mode_words[];
+int os_check(const void *conf, struct err *e) MUST_CHECK;
 
 /* ---- opensearch_bulk.c ---- */
 
