@@ -402,7 +402,33 @@ class Way(Case):
         self.assertEqual(verdict, "retry")
         self.assertIn("no complete answer of http://127.0.0.1:%d within 500 ms" % self.proxy.port, why)
         self.proxy.pass_on()
-        self.assertEqual(s.verdicts(change(1, "a", v=n(1))), ["ack"])
+        support.wait_until("an answer", lambda: s.verdicts(change(1, "a", v=n(1))) == ["ack"])
+
+    def carried_out_late(self, mode):
+        """A request that was given up on lies somewhere on the way, while it is sent again
+        elsewhere and overtaken by a newer write; then it gets there after all."""
+        self.assertEqual(self.sink(mode=mode).verdicts(change(1, "a", v=n(1))), ["ack"])
+        self.proxy.delay(600, proxy.TO_TARGET)
+        s = self.sink(url=self.url, mode=mode, timeout="500ms")
+        self.assertEqual(s.verdicts(change(2, "a", v=n(2))), ["retry"])
+        s = self.sink(mode=mode)
+        self.assertEqual(s.verdicts(change(2, "a", v=n(2))), ["ack"])
+        self.assertEqual(s.verdicts(change(3, "a", v=n(3))), ["ack"])
+
+        def done():
+            _, stats = node.call("GET", "/%s/_stats/indexing" % self.index)
+            total = stats["_all"]["primaries"]["indexing"]
+            return total["index_total"] + total["noop_update_total"]
+        before = done()
+        self.proxy.pass_on()
+        support.wait_until("the late request", lambda: done() > before)
+        return self.source("a")["v"]
+
+    def test_guarded_a_request_that_comes_late_changes_nothing(self):
+        self.assertEqual(self.carried_out_late("guarded"), 3)
+
+    def test_overwrite_a_request_that_comes_late_overwrites_as_the_manual_says(self):
+        self.assertEqual(self.carried_out_late("overwrite"), 2)
 
     def test_the_next_address_is_used(self):
         s = self.sink(url=[self.url, node.url])
@@ -727,6 +753,23 @@ class Daemon(unittest.TestCase):
                 self.client.call("PutItem", TableName=self.table,
                                  Item={"pk": {"S": key}, "v": n(v)})
                 expected[key] = v
+
+    def test_a_document_that_is_too_large_is_found_among_good_ones(self):
+        private = services.OpenSearch(http__max_content_length="200kb")
+        self.addCleanup(private.close)
+        private.start()
+        daemon = self.run_daemon(url=private.url)
+        for i in range(300):
+            self.client.call("PutItem", TableName=self.table, Item={
+                "pk": {"S": "k%d" % i}, "text": {"S": "x" * (250000 if i == 150 else 1000)}})
+        index = self.table.lower()
+        support.wait_until("all but one", lambda: private.call("GET", "/" + index)[0] == 200 and
+                           len(private.documents(index)) == 299, step=0.2)
+        support.wait_until("the dead letter", lambda: "record refused" in daemon.stderr())
+        self.assertNotIn('["k150"]', private.documents(index))
+        self.assertEqual(daemon.stop(), 0, daemon.stderr())
+        self.assertEqual(daemon.stderr().count("record refused"), 1)
+        self.assertIn("http.max_content_length", daemon.stderr())
 
     def restart_in_mid_stream(self, mode):
         private = services.OpenSearch()
