@@ -293,6 +293,7 @@ restart_catching(struct run *rn, struct line *l)
 	while (l->tracks != NULL) {
 		struct track *t = l->tracks;
 
+		t->rested = reader_caught_up_at(l->reader) != 0;
 		track_leave(t);
 		track_set_state(t, TRACK_READY, "somebody waits further back");
 	}
@@ -548,6 +549,8 @@ line_page(void *ctx, struct reader *rd, struct page *page, size_t credited)
 	fd->bytes += page->body.n;
 	fd->trouble[0] = '\0';
 	rn->gone_tries = 0;
+	for (size_t i = 0; i < fd->sub_count && page->count != 0; i++)
+		rn->tracks[i].rested = false;
 	for (struct track *t = l->tracks; t != NULL; t = t->next)
 		track_take(t, page);
 	for (size_t i = 0; i < fd->sub_count && page->count != 0; i++)

@@ -616,6 +616,11 @@ feed_idle(const struct feed *fd)
 
 			if (t->state == TRACK_COMPLETE)
 				continue;
+			/* Three that begin differently at a shard's end take turns on
+			 * two lines until a record tells where they are. */
+			if (t->state == TRACK_READY && t->rested &&
+			    frontier_empty(&t->window.frontier))
+				continue;
 			if (t->state != TRACK_FED || !frontier_empty(&t->window.frontier) ||
 			    reader_caught_up_at(t->line->reader) == 0)
 				return false;

@@ -88,6 +88,8 @@ struct track {
 	struct gap_item *gap;  /* GAP, and until the first record after it */
 	bool had_backlog;      /* let go of records when its lane broke */
 	bool kept_complete;    /* COMPLETE is durable */
+	bool rested; /* had read all there was when it gave its line to another, and nothing
+	              * was read since */
 	struct keep_item keep;
 };
 

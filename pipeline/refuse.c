@@ -87,7 +87,7 @@ bury(struct lane *ln, struct entry *en, const char *why)
 }
 
 static void
-halt_before(struct lane *ln, struct entry *en, const char *why)
+halt_at(struct lane *ln, struct entry *en, const char *why)
 {
 	const struct slice seq = seq_text(&en->d.rec->seq);
 	char text[1024];
@@ -96,7 +96,10 @@ halt_before(struct lane *ln, struct entry *en, const char *why)
 	    "a record was refused (on-reject: halt) stream=%s shard=%s sequence=%.*s; when that is "
 	    "mended: slipring resume %s; why=\"%.300s\"",
 	    en->d.origin->stream, en->d.origin->shard, (int)seq.n, seq.p, ln->name, why);
-	leave_undone(en);
+	if (ln->by_shard)
+		bury(ln, en, why);
+	else
+		leave_undone(en);
 	lane_halt(ln, LANE_HALT_REJECT, text);
 }
 
@@ -139,8 +142,10 @@ lane_refuse(struct lane *ln, struct entry *en, const char *why)
 {
 	char reason[512]; /* the entry may take its own with it */
 
-	if (ln->halt != LANE_HALT_NONE) {
-		leave_undone(en); /* it is asked again after the resume */
+	/* It is asked again after the resume. A sink that knows replays by their
+	 * number may have written what follows it, and would take it for one. */
+	if (ln->halt != LANE_HALT_NONE && !ln->by_shard) {
+		leave_undone(en);
 		return;
 	}
 	(void)snprintf(reason, sizeof reason, "%.511s", why);
@@ -150,7 +155,7 @@ lane_refuse(struct lane *ln, struct entry *en, const char *why)
 	/* A replay is a dead letter already, and stays one. */
 	switch (en->d.replayed ? LANE_DEAD_LETTER : ln->conf.on_reject) {
 	case LANE_HALT:
-		halt_before(ln, en, reason);
+		halt_at(ln, en, reason);
 		return;
 	case LANE_SKIP:
 		discard(ln, en, reason);

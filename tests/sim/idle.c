@@ -46,7 +46,8 @@ idle_scenario(struct scenario *sc, unsigned shards)
 	    .calls_per_second = 4,
 	    .readers = 2,
 	    .list_interval_us = 60 * USEC_SEC};
-	sc->sink[0] = (struct sink_scenario){.tables = 1, .answer_us = USEC_MS, .capacity = 1000};
+	sc->sink[0] = (struct sink_scenario){
+	    .tables = 1, .answer_us = USEC_MS, .capacity = 1000, .request_count = 1000};
 	sc->sink[0].lane = (struct lane_conf){.batch_count = 500,
 	    .batch_bytes = 1 << 20,
 	    .in_flight = 1000,

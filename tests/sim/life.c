@@ -13,6 +13,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "tests/sim/operator.h"
 #include "tests/sim/oracle.h"
 #include "tests/sim/process.h"
 #include "tests/sim/sink_sim.h"
@@ -42,43 +43,6 @@ struct run {
 	bool done;
 	bool nothing; /* and so nothing to be checked */
 };
-
-/* An operator's `slipring gaps accept`, some time after the gap was found. */
-static void
-accept_gaps(struct life *l)
-{
-	struct oracle *o = l->w->oracle;
-	struct err e;
-
-	if (o->open_gaps == 0)
-		l->gap_seen_at = 0;
-	else if (l->gap_seen_at == 0)
-		l->gap_seen_at = world_now(l->w);
-	else if (world_now(l->w) - l->gap_seen_at >= l->w->sc.accept_us) {
-		for (size_t i = 0; i < o->gap_count; i++) {
-			if (o->gaps[i].state != GAP_OPEN)
-				continue;
-			TRACE(&l->w->trace, 71, o->gaps[i].id, "gap %" PRIu64 " accepted",
-			    o->gaps[i].id);
-			count(l->w, T_GAPS_ACCEPTED);
-			if (pipeline_gap_accept(l->pl, o->gaps[i].id, &e) != 0 &&
-			    e.code != ERR_REFUSED)
-				oracle_fail(o, T_OTHER, "gap %" PRIu64 " cannot be accepted: %s",
-				    o->gaps[i].id, e.text);
-		}
-		l->gap_seen_at = 0;
-	}
-}
-
-static void
-accept_offline(struct world *w)
-{
-	for (size_t i = 0; i < w->oracle->gap_count; i++)
-		if (w->oracle->gaps[i].state == GAP_OPEN) {
-			count(w, T_GAPS_ACCEPTED);
-			store_sim_accept(w->store, w->oracle->gaps[i].id);
-		}
-}
 
 static bool
 any_halted(const struct world *w)
@@ -156,8 +120,7 @@ look(struct run *r, struct life *l)
 {
 	struct world *w = l->w;
 
-	if (w->oracle->open_gaps != 0 || l->gap_seen_at != 0)
-		accept_gaps(l);
+	operator_look(l);
 	if (!w->calm && w->sc.clock_jumps != 0)
 		jump_clock(r);
 	if (!w->calm && world_now(w) >= r->calm_at) {
@@ -175,7 +138,7 @@ look(struct run *r, struct life *l)
 		oracle_fail(
 		    w->oracle, T_OTHER, "everything has arrived and the pipeline is not idle");
 	}
-	if (any_halted(w) && rng_below(&w->rng, 100) == 0)
+	if (any_halted(w) && rng_below(&w->rng, 400) == 0)
 		return END_HALT;
 	return END_NOT;
 }
@@ -274,7 +237,7 @@ age(struct run *r)
 		while (!w->oracle->failed && !l.ended && world_now(w) < until) {
 			if (loop_sim_step(w->loop, until))
 				count(w, T_STEPS);
-			accept_gaps(&l);
+			operator_look(&l);
 		}
 		if (!w->oracle->failed && !l.ended)
 			oracle_pruned(w->oracle);
@@ -339,7 +302,7 @@ one_life(struct run *r)
 	life_end(&l, end != END_DRAIN && end != END_DONE);
 	if (end == END_GAP) {
 		pause_for(w, w->sc.accept_us);
-		accept_offline(w);
+		operator_accepts_offline(w);
 	}
 	pause_for(w, end == END_HALT ? until_mended(w) : rest);
 }

@@ -93,6 +93,75 @@ MUTANTS = {
 	if (v != SINK_ACK || ln->closing)
 		key_order_back(&ln->keys, &en->key);
 """)],
+    "split-blames-one": [("pipeline/report.c", """\
+		if (b->count == 1)
+			v = SINK_REJECT; /* refused alone */
+""", """\
+		if (b->left == 0)
+			v = SINK_REJECT; /* refused alone */
+""")],
+    "bisect-loses-half": [("pipeline/refuse.c", """\
+		if (key_order_may(&ln->keys, &en->key))
+			lane_make_ready(ln, en);
+""", """\
+		if (most-- != 0 && key_order_may(&ln->keys, &en->key))
+			lane_make_ready(ln, en);
+""")],
+    "bisect-never-alone": [("pipeline/refuse.c", """\
+	size_t most = (b->split + 1) / 2;
+""", """\
+	size_t most = b->split;
+""")],
+    "brake-forgets-refusals": [("pipeline/refuse.c", """\
+	ln->stats.rejected_in_row++;
+""", """\
+	ln->stats.rejected_in_row = 1;
+""")],
+    "buried-behind-the-brake": [("pipeline/refuse.c", """\
+	if (ln->halt != LANE_HALT_NONE && !ln->by_shard) {
+""", """\
+	if (false && ln->halt != LANE_HALT_NONE && !ln->by_shard) {
+""")],
+    "halt-passes-the-record": [("pipeline/refuse.c", """\
+	if (ln->by_shard)
+		bury(ln, en, why);
+	else
+		leave_undone(en);
+	lane_halt""", """\
+	lane_done(ln, en);
+	lane_halt""")],
+    "skip-without-frontier": [("pipeline/refuse.c", """\
+	    en->d.origin->stream, en->d.origin->shard, (int)seq.n, seq.p, why);
+	lane_done(ln, en);
+""", """\
+	    en->d.origin->stream, en->d.origin->shard, (int)seq.n, seq.p, why);
+	leave_undone(en);
+""")],
+    "resume-without-a-probe": [("pipeline/lane.c", """\
+	lane_set_state(ln, LANE_PROBING, "resumed");
+	lane_ask_room(ln);
+""", """\
+	lane_set_state(ln, LANE_PROBING, "resumed");
+""")],
+    "resume-forgets-a-track": [("pipeline/track.c", """\
+	case TRACK_DRAINING:
+		t->had_backlog = held;
+""", """\
+	case TRACK_DRAINING:
+		if (lane_state_get(t->sub->slot->lane) == LANE_HALTED)
+			break;
+		t->had_backlog = held;
+""")],
+    "shard-order-by-key": [("pipeline/lane.c", """\
+	ln->by_shard = (ops->caps & SINK_CAP_SHARD_ORDER) != 0;
+""", """\
+	ln->by_shard = false;
+""")],
+    "gives-up-at-once": [("pipeline/refuse.c", """\
+	return now - since >= ln->conf.give_up_us;
+""", """\
+	return now - since >= ln->conf.give_up_us / 2;
+""")],
     "finished-read-again": [("pipeline/feed.c", """\
 	    .complete = complete_for_all(kn->fd, r->shard),
 """, """\

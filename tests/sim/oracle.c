@@ -36,6 +36,7 @@ oracle_new(struct world *w)
 	o->place = mem_array(sinks * h->shards, sizeof *o->place);
 	o->begun = mem_array(sinks * h->streams, sizeof *o->begun);
 	o->key_last = mem_array(sinks * h->keys, sizeof *o->key_last);
+	o->key_state = mem_array(sinks * h->keys, sizeof *o->key_state);
 	o->key_front = mem_array(sinks * h->keys, sizeof *o->key_front);
 	o->key_flying = mem_array(sinks * h->keys, sizeof *o->key_flying);
 	o->key_hash = mem_array(h->keys, sizeof *o->key_hash);
@@ -44,7 +45,9 @@ oracle_new(struct world *w)
 	o->kept = mem_array(h->shards, sizeof *o->kept);
 	o->trims = mem_array(h->shards, sizeof *o->trims);
 	for (size_t i = 0; i < sinks * h->keys; i++)
-		o->key_last[i] = -1;
+		o->key_last[i] = o->key_state[i] = -1;
+	for (size_t i = 0; i < sinks * h->shards; i++)
+		o->place[i].last = -1;
 	index_keys(o);
 	return o;
 }
@@ -60,6 +63,7 @@ oracle_close(struct oracle *o)
 	free(o->key_event);
 	free(o->key_first);
 	free(o->key_last);
+	free(o->key_state);
 	free(o->key_front);
 	free(o->key_flying);
 	free(o->key_hash);
@@ -94,9 +98,13 @@ oracle_life(struct oracle *o)
 	memcpy(o->seen, o->kept, h->shards * sizeof *o->seen);
 	memset(o->trims, 0, h->shards * sizeof *o->trims);
 	memset(o->key_flying, 0, (size_t)o->w->sc.sinks * h->keys * sizeof *o->key_flying);
-	for (size_t i = 0; i < (size_t)o->w->sc.sinks * h->events; i++)
+	for (size_t i = 0; i < (size_t)o->w->sc.sinks * h->events; i++) {
 		o->mark[i].in_flight = 0;
+		o->mark[i].retried = false;
+		o->mark[i].sent_at = 0;
+	}
 	for (unsigned s = 0; s < o->w->sc.sinks; s++) {
+		o->refusals[s] = (struct refusals){.through_at = world_now(o->w)};
 		for (unsigned i = 0; i < h->shards; i++) {
 			struct place *p = place_of(o, s, &h->shard[i]);
 
@@ -151,6 +159,31 @@ check_key_order(struct oracle *o, unsigned sink, const struct h_event *ev)
 		    "%u of %s)",
 		    sink, ev->id, ev->key, older->id, older->index, older->shard->id);
 		return;
+	}
+}
+
+/* A sink that needs the order of a shard is given it. */
+static void
+check_shard_order(struct oracle *o, unsigned sink, const struct h_event *ev)
+{
+	struct place *p = place_of(o, sink, ev->shard);
+	bool contiguous = true;
+
+	for (unsigned i = p->ordered; i < ev->index; i++) {
+		const struct h_event *older = history_at(o->w->hist, ev->shard, i);
+		const struct mark *m = mark_of(o, sink, older);
+
+		if (mark_done(m) || passed_over(o, sink, older)) {
+			if (contiguous)
+				p->ordered = i + 1;
+			continue;
+		}
+		contiguous = false;
+		if (m->in_flight == 0)
+			oracle_fail(o, T_REORDERED,
+			    "sink s%u needs the order of a shard and was given event %u of %s "
+			    "before event %u",
+			    sink, ev->id, ev->shard->id, older->id);
 	}
 }
 
@@ -233,10 +266,14 @@ oracle_submit(struct oracle *o, unsigned sink, struct h_event *ev, uint64_t key_
 		    sink, ev->id, ev->key);
 	check_hash(o, ev, key_hash);
 	check_key_order(o, sink, ev);
+	if (o->w->sc.sink[sink].shard_order)
+		check_shard_order(o, sink, ev);
 	if (!p->touched)
 		check_parents(o, sink, ev);
 	check_open_gap(o, sink, ev);
 	p->touched = true;
+	if (m->sent_at == 0)
+		m->sent_at = world_now(o->w);
 	m->in_flight++;
 	(*flying)++;
 }
@@ -246,19 +283,78 @@ oracle_durable(struct oracle *o, unsigned sink, struct h_event *ev)
 {
 	struct mark *m = mark_of(o, sink, ev);
 	int *last = &o->key_last[(size_t)sink * o->w->hist->keys + ev->key];
+	struct place *p = place_of(o, sink, ev->shard);
 
+	o->key_state[(size_t)sink * o->w->hist->keys + ev->key] = (int)ev->key_index;
 	if (m->durable)
 		return;
 	m->durable = true;
+	if (o->w->sc.sink[sink].shard_order && p->last > (int)ev->index && !m->refused &&
+	    !oracle_excused(o, sink, ev))
+		oracle_fail(o, T_REORDERED,
+		    "sink s%u has event %u of %s after number %d: it looks like a replay", sink,
+		    ev->id, ev->shard->id, p->last);
+	if (p->last < (int)ev->index)
+		p->last = (int)ev->index;
 	if (*last > (int)ev->key_index) {
 		/* From before the start: it need not have come, and may come with
-		 * a replay. */
-		if (oracle_excused(o, sink, ev))
+		 * a replay. What was refused first comes with one, too. */
+		if (m->refused || oracle_excused(o, sink, ev))
 			return;
 		oracle_fail(o, T_REORDERED, "sink s%u has change %u of key %u after change %d",
 		    sink, ev->key_index, ev->key, *last);
 	}
 	*last = (int)ev->key_index;
+}
+
+static void
+halted(struct oracle *o, unsigned sink)
+{
+	struct refusals *r = &o->refusals[sink];
+
+	if (!r->halted)
+		r->halted_at = world_now(o->w);
+	r->halted = true;
+}
+
+/* What comes after the brake, or after the refusal that halts, is undone. */
+static void
+refused(struct oracle *o, unsigned sink, struct h_event *ev)
+{
+	const struct sink_scenario *sc = &o->w->sc.sink[sink];
+	struct refusals *r = &o->refusals[sink];
+	struct mark *m = mark_of(o, sink, ev);
+
+	m->refused = true;
+	r->event = ev->id;
+	if (sc->lane.give_up_us != 0)
+		m->rejected = true; /* what is given up is counted where nobody sees it */
+	if (r->halted && !sc->shard_order)
+		return;
+	r->in_row++;
+	r->through_at = world_now(o->w);
+	if (sc->lane.on_reject != LANE_HALT || sc->shard_order)
+		m->rejected = true;
+	if (sc->lane.on_reject == LANE_SKIP) {
+		count(o->w, T_SKIPPED);
+		m->skipped = true;
+	}
+	if (sc->lane.on_reject != LANE_HALT && (sc->lane.brake == 0 || r->in_row < sc->lane.brake))
+		return;
+	count(o->w, T_SINK_BRAKES);
+	halted(o, sink);
+}
+
+void
+oracle_resumed(struct oracle *o, unsigned sink)
+{
+	struct refusals *r = &o->refusals[sink];
+	int64_t brake = o->w->sc.sink[sink].lane.brake;
+
+	count(o->w, T_RESUMES);
+	r->halted = false;
+	if (brake != 0 && r->in_row >= brake)
+		r->in_row = brake - 1;
 }
 
 void
@@ -270,9 +366,14 @@ oracle_report(struct oracle *o, unsigned sink, struct h_event *ev, enum sink_ver
 	m->in_flight--;
 	o->key_flying[(size_t)sink * o->w->hist->keys + ev->key]--;
 	if (v == SINK_REJECT)
-		m->rejected = true;
+		refused(o, sink, ev);
+	if (v == SINK_HALT)
+		halted(o, sink);
+	m->retried = m->retried || v == SINK_RETRY;
 	if (v != SINK_ACK)
 		return;
+	o->refusals[sink].in_row = 0;
+	o->refusals[sink].through_at = world_now(o->w);
 	m->acked = true;
 	m->acked_at = world_now(o->w);
 	/* What was acked ahead of a hole may be let go with it (detach) and come

@@ -19,10 +19,22 @@
 struct mark {	       /* one event at one sink */
 	bool durable;  /* the target has it */
 	bool acked;    /* the sink said so */
-	bool rejected; /* the sink said REJECT */
+	bool rejected; /* the sink said REJECT, and the lane was not halted */
+	bool refused;  /* the sink said REJECT, ever */
 	bool dead;     /* its dead letter is durable */
+	bool skipped;  /* rejected under on-reject: skip */
+	bool retried;  /* in this life */
 	uint16_t in_flight;
 	int64_t acked_at; /* the last time */
+	int64_t sent_at;  /* the first time in this life; 0: not yet */
+};
+
+struct refusals { /* of one sink, as its lane should count them */
+	int64_t in_row;
+	bool halted; /* until resumed: the brake, on-reject: halt, or its own word */
+	int64_t halted_at;
+	int64_t through_at; /* the last ACK or REJECT, or the life began */
+	unsigned event;	    /* refused last */
 };
 
 struct place {		/* one shard at one sink */
@@ -33,6 +45,8 @@ struct place {		/* one shard at one sink */
 	struct pos pos;
 	unsigned saved;		       /* events at or below the durable position */
 	unsigned after;		       /* the same, by the last position of kind AFTER */
+	unsigned ordered;	       /* below: done, when the order of the shard is asked for */
+	int last;		       /* newest event that the target has; -1: none */
 	unsigned swept;		       /* below: done or excused, need not be looked at again */
 	unsigned front;		       /* contiguous done prefix as this life can know it */
 	int64_t latest_at, horizon_at; /* an iterator of that kind was handed out, in the
@@ -66,16 +80,18 @@ struct oracle {
 	struct mark *mark;	 /* [sink][event] */
 	struct place *place;	 /* [sink][shard] */
 	struct beginning *begun; /* [sink][stream] */
-	unsigned *key_event;	 /* events by key, in order; see key_first */
-	unsigned *key_first;	 /* [key + 1] */
-	int *key_last;		 /* [sink][key] newest change the target has */
-	unsigned *key_front;	 /* [sink][key] changes before it are done or excused */
-	unsigned *key_flying;	 /* [sink][key] */
-	uint64_t *key_hash;	 /* [key]; 0: not seen */
-	bool *ended;		 /* [stream] its row says so */
-	bool *seen;		 /* [shard] a listing of this life showed it, or a row was kept */
-	bool *kept;		 /* [shard] its row was durable, ever */
-	unsigned *trims;	 /* [shard] TrimmedDataAccess answers in this life */
+	struct refusals refusals[SIM_SINKS];
+	unsigned *key_event;  /* events by key, in order; see key_first */
+	unsigned *key_first;  /* [key + 1] */
+	int *key_last;	      /* [sink][key] newest change the target has ever had */
+	int *key_state;	      /* [sink][key] change that was applied last */
+	unsigned *key_front;  /* [sink][key] changes before it are done or excused */
+	unsigned *key_flying; /* [sink][key] */
+	uint64_t *key_hash;   /* [key]; 0: not seen */
+	bool *ended;	      /* [stream] its row says so */
+	bool *seen;	      /* [shard] a listing of this life showed it, or a row was kept */
+	bool *kept;	      /* [shard] its row was durable, ever */
+	unsigned *trims;      /* [shard] TrimmedDataAccess answers in this life */
 	struct gap_seen *gaps;
 	size_t gap_count, gap_cap;
 	unsigned open_gaps;
@@ -90,7 +106,9 @@ void oracle_life(struct oracle *o);
 /* oracle.c: sinks */
 void oracle_submit(struct oracle *o, unsigned sink, struct h_event *ev, uint64_t key_hash);
 void oracle_durable(struct oracle *o, unsigned sink, struct h_event *ev);
+/* REJECT: a SPLIT of one record alone, too. */
 void oracle_report(struct oracle *o, unsigned sink, struct h_event *ev, enum sink_verdict v);
+void oracle_resumed(struct oracle *o, unsigned sink);
 /* oracle.c: the service */
 void oracle_seen(struct oracle *o, const struct h_shard *sh);
 void oracle_listed(struct oracle *o, struct h_stream *st); /* a complete listing */
@@ -136,11 +154,11 @@ feeds(const struct oracle *o, const struct h_table *table, unsigned sink)
 	return (o->w->sc.sink[sink].tables >> table->number & 1) != 0;
 }
 
-/* Acked, or refused for good, in any life. */
+/* Acked, refused for good or given up, in any life. */
 static inline bool
 mark_done(const struct mark *m)
 {
-	return m->acked || m->rejected;
+	return m->acked || m->rejected || m->dead;
 }
 
 #endif

@@ -34,6 +34,22 @@ shard_named(struct oracle *o, const char *arn, const char *id)
 	return sh;
 }
 
+/* Retried for as long as that, or nothing got through for as long. */
+static bool
+may_give_up(
+    const struct oracle *o, unsigned sink, const struct mark *m, const struct dead_letter *d)
+{
+	int64_t after = o->w->sc.sink[sink].lane.give_up_us, now = world_now(o->w);
+
+	if (after == 0 || !m->retried || strncmp(d->reason, "gave up after ", 14) != 0)
+		return false;
+	if (now - m->sent_at < after && now - o->refusals[sink].through_at < after)
+		return false;
+	if (!m->dead)
+		count(o->w, T_GIVEN_UP);
+	return true;
+}
+
 static void
 saved_dead_letter(struct oracle *o, const struct dead_letter *d)
 {
@@ -47,9 +63,11 @@ saved_dead_letter(struct oracle *o, const struct dead_letter *d)
 		return;
 	}
 	m = mark_of(o, (unsigned)sink, ev);
-	if (!m->rejected)
-		oracle_fail(o, T_OTHER, "a dead letter for event %u, which %s never rejected",
-		    ev->id, d->sink);
+	if (!m->rejected && !may_give_up(o, (unsigned)sink, m, d))
+		oracle_fail(o, T_OTHER, "a dead letter for event %u, which %s never rejected: %s",
+		    ev->id, d->sink, d->reason);
+	if (o->w->sc.sink[sink].lane.on_reject == LANE_SKIP)
+		oracle_fail(o, T_OTHER, "a dead letter for event %u under on-reject: skip", ev->id);
 	if (!slice_eq(d->record, history_json(o->w->hist, ev)))
 		oracle_fail(
 		    o, T_LOST, "the dead letter of event %u is not the whole record", ev->id);
@@ -185,7 +203,7 @@ sweep(struct oracle *o, unsigned sink, struct h_shard *sh, unsigned rank)
 		struct h_event *ev = history_at(o->w->hist, sh, p->swept);
 		const struct mark *m = mark_of(o, sink, ev);
 
-		if (m->acked || (m->rejected && m->dead) || oracle_excused(o, sink, ev))
+		if (m->acked || m->dead || m->skipped || oracle_excused(o, sink, ev))
 			continue;
 		TRACE(&o->w->trace, 53, ev->id,
 		    "event %u: written %.6f, shard listed %.6f; s%u began %.6f, latest %.6f, "

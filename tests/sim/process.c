@@ -23,6 +23,14 @@ on_ended(void *ctx, enum pipeline_end how, const struct err *why)
 	    &l->w->trace, 70, how, "pipeline ended: %d %s", (int)how, why != NULL ? why->text : "");
 }
 
+static const struct sink_ops *
+ops_of(const struct sink_scenario *sc)
+{
+	if (sc->shard_order)
+		return &sink_sim_shard;
+	return sc->key_order ? &sink_sim_ordered : &sink_sim_loose;
+}
+
 static int
 add_all(struct life *l, struct err *e)
 {
@@ -30,8 +38,7 @@ add_all(struct life *l, struct err *e)
 	struct world *w = l->w;
 
 	for (unsigned s = 0; s < w->sc.sinks; s++)
-		if (pipeline_add_sink(l->pl, w->target[s].name,
-			w->sc.sink[s].key_order ? &sink_sim_ordered : &sink_sim_loose,
+		if (pipeline_add_sink(l->pl, w->target[s].name, ops_of(&w->sc.sink[s]),
 			&w->target[s], &w->sc.sink[s].lane, e) != 0)
 			return -1;
 	for (unsigned t = 0; t < w->sc.tables; t++) {
@@ -168,6 +175,8 @@ world_close(struct world *w)
 	store_sim_free(w->store);
 	oracle_close(w->oracle);
 	history_close(w->hist);
+	for (unsigned s = 0; s < w->sc.sinks; s++)
+		sink_target_close(&w->target[s]);
 	free(w->target);
 	trace_close(&w->trace);
 	loop_close(w->loop);

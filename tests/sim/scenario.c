@@ -66,6 +66,10 @@ draw_lane(struct lane_conf *l, struct rng *r)
 	l->retry_cap_us = between(r, USEC_SEC, 20 * USEC_SEC);
 	l->breaker_failures = between(r, 1, 6);
 	l->breaker_open_us = between(r, USEC_SEC, 60 * USEC_SEC);
+	l->on_reject = rng_below(r, 2) == 0 ? LANE_DEAD_LETTER : (int)rng_below(r, 3);
+	l->brake = rng_below(r, 2) == 0 ? 0 : log_between(r, 1, 60);
+	if (l->on_reject == LANE_DEAD_LETTER && rng_below(r, 4) == 0)
+		l->give_up_us = between(r, 10 * USEC_SEC, 600 * USEC_SEC);
 }
 
 static void
@@ -85,6 +89,8 @@ draw_outages(struct scenario *sc, struct sink_scenario *s, struct rng *r)
 		o->kind = (enum outage_kind)rng_below(r, 3);
 		if (rng_below(r, 20) == 0)
 			o->kind = OUTAGE_HALT;
+		else if (rng_below(r, 8) == 0)
+			o->kind = OUTAGE_REJECT;
 	}
 }
 
@@ -93,6 +99,9 @@ draw_sink(struct scenario *sc, struct sink_scenario *s, struct rng *r)
 {
 	s->tables = (unsigned)between(r, 1, (1 << sc->tables) - 1);
 	s->key_order = rng_below(r, 2) == 0;
+	s->shard_order = s->key_order && rng_below(r, 3) == 0;
+	s->splits = rng_below(r, 2) == 0;
+	s->request_count = rng_below(r, 2) == 0 ? UINT32_MAX : (unsigned)log_between(r, 1, 60);
 	s->answer_us = log_between(r, 100, 2 * USEC_SEC);
 	s->capacity = (unsigned)log_between(r, 4, 500);
 	s->retry = some(r, 120);

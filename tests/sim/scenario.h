@@ -30,7 +30,7 @@ struct api_faults {
 	int64_t late_us;
 };
 
-enum outage_kind { OUTAGE_RETRY, OUTAGE_FULL, OUTAGE_SILENT, OUTAGE_HALT };
+enum outage_kind { OUTAGE_RETRY, OUTAGE_FULL, OUTAGE_SILENT, OUTAGE_HALT, OUTAGE_REJECT };
 
 struct span {
 	int64_t from, to; /* virtual time since the start of the run */
@@ -44,6 +44,9 @@ struct outage {
 struct sink_scenario {
 	unsigned tables; /* bit per table it is fed from */
 	bool key_order;
+	bool shard_order;			 /* with key_order: of the whole shard */
+	bool splits;				 /* refuses requests, not records */
+	unsigned request_count;			 /* records a request; a submit may be several */
 	int64_t answer_us;			 /* typical time until an answer */
 	unsigned capacity;			 /* in flight before FULL */
 	unsigned retry, reject, full, ambiguous; /* out of 1000 */

@@ -8,8 +8,8 @@
  * fails everything of that key behind a failure; one that does not applies and
  * reports in any order. Outages: RETRY for everything, FULL, silence, HALT.
  *
- * Which records are poison is a property of record and sink, so a record that
- * was rejected once is rejected always.
+ * Which records are poison is a property of record and sink: such a record is
+ * refused until somebody mends it. Some targets refuse the whole request it is in.
  */
 #include "tests/sim/sink_sim.h"
 
@@ -23,7 +23,10 @@ struct item {
 	struct h_event *ev;
 	int64_t apply_at, report_at;
 	bool applied;
-	bool doomed; /* an earlier record of the key failed */
+	bool doomed;  /* an earlier record of the key failed */
+	bool tainted; /* its request is refused as a whole */
+	bool alone;   /* in its submit */
+	uint64_t request;
 	enum sink_verdict verdict;
 };
 
@@ -35,6 +38,7 @@ struct sink {
 	struct item *items;	  /* owned; in order of submission */
 	size_t count, cap;
 	size_t wanted; /* deliveries that were refused for want of room; 0: none */
+	uint64_t requests;
 };
 
 static const struct outage *
@@ -56,11 +60,22 @@ is_out(const struct sink_target *t, enum outage_kind kind)
 	return o != NULL && o->kind == kind;
 }
 
+/* With so tight a brake every poison wants a resume, and the calm has an end. */
+static bool
+needs_people(const struct lane_conf *l)
+{
+	return l->on_reject == LANE_HALT || (l->brake != 0 && l->brake < 4);
+}
+
 static bool
 poison(const struct sink_target *t, const struct h_event *ev)
 {
 	struct rng r;
 
+	if (is_out(t, OUTAGE_REJECT))
+		return true;
+	if (t->mended[ev->id] || (t->w->calm && needs_people(&t->sc->lane)))
+		return false;
 	rng_seed(&r, t->w->sc.seed ^ (uint64_t)ev->id << 8 ^ t->number);
 	return chance(&r, t->sc->reject);
 }
@@ -106,11 +121,30 @@ rearm(struct sink *s)
 		loop_timer_disarm(s->timer);
 }
 
+/* Must b be applied after a, if a was given first? */
+static bool
+in_order(const struct sink *s, const struct h_event *a, const struct h_event *b)
+{
+	if (s->target->sc->shard_order)
+		return a->shard == b->shard;
+	return s->target->sc->key_order && a->key == b->key;
+}
+
+static bool
+failure(enum sink_verdict v)
+{
+	return v == SINK_RETRY || v == SINK_HALT || v == SINK_SPLIT;
+}
+
+/* A request that is refused is refused for all of it. */
 static void
 doom_followers(struct sink *s, size_t i)
 {
+	const struct item *it = &s->items[i];
+
 	for (size_t k = i + 1; k < s->count; k++)
-		if (s->items[k].ev->key == s->items[i].ev->key && !s->items[k].applied)
+		if (in_order(s, it->ev, s->items[k].ev) && !s->items[k].applied &&
+		    !(it->verdict == SINK_SPLIT && s->items[k].request == it->request))
 			s->items[k].doomed = true;
 }
 
@@ -123,7 +157,9 @@ judge(struct sink *s, const struct item *it)
 		return SINK_RETRY;
 	if (is_out(t, OUTAGE_HALT))
 		return SINK_HALT;
-	if (poison(t, it->ev))
+	if (it->tainted)
+		return SINK_SPLIT;
+	if (poison(t, it->ev) && !t->sc->splits)
 		return SINK_REJECT;
 	return !t->w->calm && chance(&t->rng, t->sc->retry) ? SINK_RETRY : SINK_ACK;
 }
@@ -142,21 +178,19 @@ apply(struct sink *s, size_t i)
 	it->verdict = judge(s, it);
 	it->report_at = world_now(t->w) + between(&t->rng, 0, t->sc->answer_us);
 	if (it->verdict == SINK_ACK ||
-	    (it->verdict == SINK_RETRY && !it->doomed && !poison(t, it->ev) &&
+	    (it->verdict == SINK_RETRY && !it->doomed && !it->tainted && !poison(t, it->ev) &&
 		chance(&t->rng, t->sc->ambiguous)))
 		oracle_durable(t->w->oracle, t->number, it->ev);
-	if (it->verdict == SINK_RETRY || it->verdict == SINK_HALT) {
-		if (t->sc->key_order)
-			doom_followers(s, i);
-	}
+	if (failure(it->verdict))
+		doom_followers(s, i);
 }
 
 static void
 report(struct sink *s, size_t i)
 {
 	static const enum total counts[] = {
-	    T_DELIVERIES, T_SINK_RETRIES, T_SINK_REJECTS, T_SINK_HALTS};
-	static const char *const words[] = {"ACK", "RETRY", "REJECT", "HALT"};
+	    T_DELIVERIES, T_SINK_RETRIES, T_SINK_REJECTS, T_SINK_HALTS, T_SINK_SPLITS};
+	static const char *const words[] = {"ACK", "RETRY", "REJECT", "HALT", "SPLIT"};
 	struct item it = s->items[i];
 	struct sink_target *t = s->target;
 	struct err why;
@@ -172,7 +206,8 @@ report(struct sink *s, size_t i)
 		t->halted = true;
 	TRACE(&t->w->trace, 60 + it.verdict, it.ev->id, "%s: %s event %u (%u of %s)", t->name,
 	    words[it.verdict], it.ev->id, it.ev->index, it.ev->shard->id);
-	oracle_report(t->w->oracle, t->number, it.ev, it.verdict);
+	oracle_report(t->w->oracle, t->number, it.ev,
+	    it.verdict == SINK_SPLIT && it.alone ? SINK_REJECT : it.verdict);
 	if (it.verdict == SINK_RETRY)
 		(void)err_retry(&why, ERR_NETWORK, "sim: try again");
 	else
@@ -263,7 +298,7 @@ apply_time(struct sink *s, const struct h_event *ev)
 	if (!t->w->calm && rng_below(&t->rng, 100) == 0)
 		at += between(&t->rng, 0, t->sc->answer_us * 50);
 	for (size_t i = 0; i < s->count && t->sc->key_order; i++)
-		if (s->items[i].ev->key == ev->key && s->items[i].apply_at > at)
+		if (in_order(s, s->items[i].ev, ev) && s->items[i].apply_at > at)
 			at = s->items[i].apply_at;
 	return at;
 }
@@ -274,13 +309,30 @@ behind(const struct sink *s, const struct h_event *ev)
 {
 	for (size_t i = 0; i < s->count && s->target->sc->key_order; i++) {
 		const struct item *it = &s->items[i];
-		bool failed =
-		    it->applied && (it->verdict == SINK_RETRY || it->verdict == SINK_HALT);
 
-		if (it->ev->key == ev->key && (it->doomed || failed))
+		if (in_order(s, it->ev, ev) &&
+		    (it->doomed || (it->applied && failure(it->verdict))))
 			return true;
 	}
 	return false;
+}
+
+static void
+taint_requests(struct sink *s, size_t from)
+{
+	struct sink_target *t = s->target;
+
+	for (size_t i = from; i < s->count; i++) {
+		if ((i - from) % t->sc->request_count == 0)
+			s->requests++;
+		s->items[i].request = s->requests;
+		s->items[i].alone = s->count - from == 1;
+		if (!t->sc->splits || !poison(t, s->items[i].ev))
+			continue;
+		for (size_t k = from; k < s->count; k++)
+			if ((k - from) / t->sc->request_count == (i - from) / t->sc->request_count)
+				s->items[k].tainted = true;
+	}
 }
 
 static enum sink_admit
@@ -312,6 +364,7 @@ sink_sim_submit(struct sink *s, struct delivery *const *batch, size_t n)
 		    .doomed = behind(s, ev)};
 		s->count++;
 	}
+	taint_requests(s, s->count - n);
 	/* Some sinks answer before submit() returns. */
 	if (s->count == n && rng_below(&t->rng, 16) == 0) {
 		for (size_t i = 0; i < n; i++)
@@ -340,11 +393,11 @@ last_words(struct sink *s)
 	for (size_t i = 0; i < s->count; i++) {
 		struct item *it = &s->items[i];
 
-		if (it->applied || it->doomed || poison(t, it->ev))
+		if (it->applied || it->doomed || it->tainted || poison(t, it->ev))
 			continue;
 		if (rng_below(&t->rng, 2) == 0)
 			oracle_durable(t->w->oracle, t->number, it->ev);
-		else if (t->sc->key_order)
+		else
 			doom_followers(s, i);
 	}
 }
@@ -365,6 +418,18 @@ sink_sim_close(struct sink *s)
 }
 
 static const struct conf_key no_keys[] = {{.name = NULL}};
+
+const struct sink_ops sink_sim_shard = {
+    .api = SINK_API,
+    .type = "sim-shard",
+    .help = "a sink that needs and keeps the order of a shard",
+    .caps = SINK_CAP_KEY_ORDER | SINK_CAP_SHARD_ORDER,
+    .keys = no_keys,
+    .open = sink_sim_open,
+    .submit = sink_sim_submit,
+    .flush = sink_sim_flush,
+    .close = sink_sim_close,
+};
 
 const struct sink_ops sink_sim_ordered = {
     .api = SINK_API,
@@ -394,4 +459,11 @@ sink_target_init(struct sink_target *t, struct world *w, unsigned number)
 	*t = (struct sink_target){.w = w, .number = number, .sc = &w->sc.sink[number]};
 	(void)snprintf(t->name, sizeof t->name, "s%u", number);
 	rng_seed(&t->rng, w->sc.seed ^ UINT64_C(0x73696e6b) << 8 ^ number);
+	t->mended = mem_array(w->hist->events, sizeof *t->mended);
+}
+
+void
+sink_target_close(struct sink_target *t)
+{
+	free(t->mended);
 }

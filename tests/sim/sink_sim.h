@@ -13,12 +13,14 @@ struct sink_target {
 	char name[8]; /* "s0" */
 	const struct sink_scenario *sc;
 	struct rng rng;
-	bool halted; /* said HALT in this life */
+	bool halted;  /* said HALT in this life */
+	bool *mended; /* owned; [event] it is poison no more */
 };
 
 /* What a lane is given; the configuration is the struct sink_target itself. */
-extern const struct sink_ops sink_sim_ordered, sink_sim_loose;
+extern const struct sink_ops sink_sim_shard, sink_sim_ordered, sink_sim_loose;
 
 void sink_target_init(struct sink_target *t, struct world *w, unsigned number);
+void sink_target_close(struct sink_target *t);
 
 #endif

@@ -35,6 +35,11 @@
 	X(CURSORS, "listing cursors that stood still")                                             \
 	X(SINK_RETRIES, "sink retries")                                                            \
 	X(SINK_REJECTS, "sink rejects")                                                            \
+	X(SINK_SPLITS, "requests' records refused as a whole")                                     \
+	X(SINK_BRAKES, "sinks halted for what they refused")                                       \
+	X(RESUMES, "resumes")                                                                      \
+	X(SKIPPED, "refused and left out")                                                         \
+	X(GIVEN_UP, "given up")                                                                    \
 	X(SINK_HALTS, "sink halts")                                                                \
 	X(SINK_FULLS, "sink full")                                                                 \
 	X(OUTAGES, "sink outages")                                                                 \
