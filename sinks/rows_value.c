@@ -303,18 +303,10 @@ misfit(enum value_type have, enum column_type type, struct err *e)
 	    column_type_words[type]);
 }
 
-int
-rows_value(struct slice value, enum column_type type, unsigned flags, struct buf *arena,
-    struct rows_cell *c, struct err *e)
+static int
+typed(enum value_type have, struct slice inner, enum column_type type, unsigned flags,
+    struct buf *arena, struct rows_cell *c, struct err *e)
 {
-	struct slice inner;
-	enum value_type have;
-
-	if (type == COLUMN_JSONB)
-		return jsonb(value, flags, arena, c, e);
-	have = value_of(value, &inner);
-	if (have == VALUE_NULL)
-		return 0;
 	if (type == COLUMN_TEXT && have == VALUE_S)
 		return rows_text(inner, flags, arena, c, e);
 	if (type == COLUMN_TIMESTAMPTZ && have == VALUE_S)
@@ -334,6 +326,19 @@ rows_value(struct slice value, enum column_type type, unsigned flags, struct buf
 	return misfit(have, type, e);
 }
 
+int
+rows_value(struct slice value, enum column_type type, unsigned flags, struct buf *arena,
+    struct rows_cell *c, struct err *e)
+{
+	struct slice inner;
+	enum value_type have;
+
+	if (type == COLUMN_JSONB)
+		return jsonb(value, flags, arena, c, e);
+	have = value_of(value, &inner);
+	return have == VALUE_NULL ? 0 : typed(have, inner, type, flags, arena, c, e);
+}
+
 /* S "1" and N 1 are two keys. */
 int
 rows_key_value(struct slice value, enum column_type type, unsigned flags, struct buf *arena,
@@ -342,7 +347,7 @@ rows_key_value(struct slice value, enum column_type type, unsigned flags, struct
 	struct slice inner;
 	enum value_type have = value_of(value, &inner);
 
-	if (have == VALUE_NULL || (type == COLUMN_TEXT && have != VALUE_S))
+	if (type == COLUMN_TEXT && have != VALUE_S)
 		return misfit(have, type, e);
-	return rows_value(value, type, flags, arena, c, e);
+	return typed(have, inner, type, flags, arena, c, e);
 }

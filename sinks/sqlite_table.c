@@ -285,6 +285,30 @@ prepare_one(struct sql *q, sqlite3 *db, const char *path, void (*add)(struct sql
 	return rc == SQLITE_OK ? 0 : sqlite_err(db, path, rc, q->t->name, e);
 }
 
+static void
+add_any_buried(struct sql *q)
+{
+	buf_addf(&q->out, "SELECT 1 FROM %s LIMIT 1", q->side);
+}
+
+static int
+look_for_tombstones(
+    struct sql *q, struct sqlite_table *t, sqlite3 *db, const char *path, struct err *e)
+{
+	sqlite3_stmt *st = NULL;
+	int rc;
+
+	if (prepare_one(q, db, path, add_any_buried, &st, e) != 0)
+		return -1;
+	errno = 0;
+	rc = sqlite3_step(st);
+	t->buried = rc == SQLITE_ROW;
+	if (rc != SQLITE_ROW && rc != SQLITE_DONE)
+		(void)sqlite_err(db, path, rc, t->name, e);
+	(void)sqlite3_finalize(st);
+	return rc == SQLITE_ROW || rc == SQLITE_DONE ? 0 : -1;
+}
+
 static int
 prepare_all(struct sqlite_table *t, sqlite3 *db, const char *path, struct err *e)
 {
@@ -298,7 +322,8 @@ prepare_all(struct sqlite_table *t, sqlite3 *db, const char *path, struct err *e
 	    (prepare_one(&q, db, path, add_remove, &t->remove, e) != 0 ||
 		prepare_one(&q, db, path, add_bury, &t->bury, e) != 0 ||
 		prepare_one(&q, db, path, add_unbury, &t->unbury, e) != 0 ||
-		prepare_one(&q, db, path, add_purge, &t->purge, e) != 0))
+		prepare_one(&q, db, path, add_purge, &t->purge, e) != 0 ||
+		look_for_tombstones(&q, t, db, path, e) != 0))
 		r = -1;
 	buf_close(&q.out);
 	return r;
@@ -409,7 +434,7 @@ put(struct sqlite_table *t, const char *path, const struct sqlite_row *row, cons
 	if (sqlite_step(t->put, path, t->name, e) != 0)
 		return -1;
 	*how = sqlite3_changes(sqlite3_db_handle(t->put)) != 0 ? SQLITE_PUT_DONE : SQLITE_PUT_OLD;
-	if (t->layout->mode == ROWS_LOG || !row->was_deleted || *how == SQLITE_PUT_OLD)
+	if (!t->buried || !row->was_deleted || *how == SQLITE_PUT_OLD)
 		return 0;
 	return unbury(t, path, row, arena, e);
 }
@@ -432,6 +457,7 @@ delete_row(struct sqlite_table *t, const char *path, const struct sqlite_row *ro
 	    sqlite_step(t->bury, path, t->name, e) != 0)
 		return -1;
 	*how = sqlite3_changes(sqlite3_db_handle(t->bury)) != 0 ? SQLITE_PUT_DONE : SQLITE_PUT_OLD;
+	t->buried = true;
 	return 0;
 }
 

@@ -16,12 +16,13 @@
 #define SQLITE_TOMBSTONES "slipring_deleted" /* TABLE_... */
 
 struct sqlite_table {
-	struct sqlite_table *next;		      /* the owner's list */
-	char *name;				      /* owned, not quoted */
-	struct rows_layout *layout;		      /* owned */
-	struct rows_cell *cells;		      /* owned; of the row that is being written */
-	bool *number_as_text;			      /* owned; per column: it has affinity TEXT */
-	sqlite3_stmt *put;			      /* owned: guarded upsert; a log: insert */
+	struct sqlite_table *next;  /* the owner's list */
+	char *name;		    /* owned, not quoted */
+	struct rows_layout *layout; /* owned */
+	struct rows_cell *cells;    /* owned; of the row that is being written */
+	bool *number_as_text;	    /* owned; per column: it has affinity TEXT */
+	bool buried;		    /* there may be tombstones; nobody else makes any */
+	sqlite3_stmt *put;	    /* owned: guarded upsert; a log: insert */
 	sqlite3_stmt *remove, *bury, *unbury, *purge; /* owned; mode table only */
 };
 
