@@ -3,12 +3,12 @@
  *   kafka_bench [HOST:PORT [RECORDS]]     default: SLIPRING_TEST_KAFKA, or a broker
  *                                         of its own by tests/system/services.py
  *
- * In one run, on the same broker, topics of the same shape, the same properties (but
- * the partitioner; ours hashes a key) and the same size of message: the sink
- * behind a lane, fed with pages from memory; and the loop of librdkafka's own performance
- * example: one payload produced again and again, its delivery reports polled
- * after each. That example (rdkafka_performance.c) includes librdkafka's private headers
- * and is not built by any package, so its loop is written again here.
+ * In one run, on the same broker, into the same topic, with the same properties, keys, size
+ * of message and headers: the sink behind a lane, fed with pages from memory; and the
+ * loop of librdkafka's own performance example: one payload produced again and again,
+ * its delivery reports polled after each. That example (rdkafka_performance.c)
+ * includes librdkafka's private headers and is built by no package, so its loop is
+ * written again here, with keys, which the example has only one of.
  */
 #include <librdkafka/rdkafka.h>
 #include <signal.h>
@@ -25,6 +25,7 @@
 #define RECORDS 300000u
 #define PARTITIONS 4
 #define ROUNDS 3
+#define KEYS 20000u
 
 struct bare {
 	uint64_t ok, failed;
@@ -148,7 +149,8 @@ static rd_kafka_t *
 bare_producer(const char *brokers, struct bare *b)
 {
 	static const char *const set[][2] = {{"enable.idempotence", "true"}, {"acks", "all"},
-	    {"enable.gapless.guarantee", "true"}, {"message.timeout.ms", "0"}};
+	    {"enable.gapless.guarantee", "true"}, {"message.timeout.ms", "0"},
+	    {"partitioner", "murmur2_random"}, {"log_level", "3"}};
 	rd_kafka_conf_t *conf = rd_kafka_conf_new();
 	char why[256];
 	rd_kafka_t *rk;
@@ -166,33 +168,58 @@ bare_producer(const char *brokers, struct bare *b)
 	return rk;
 }
 
-static rd_kafka_resp_err_t
-bare_send(rd_kafka_t *rk, rd_kafka_topic_t *rkt, const char *payload, size_t n, size_t header_bytes)
+struct payload {
+	char *value;
+	size_t n, headers; /* headers: bytes of all values; 0: none */
+	char (*keys)[32];
+};
+
+static rd_kafka_headers_t *
+bare_headers(const struct payload *pl)
 {
-	rd_kafka_headers_t *h = NULL;
-	rd_kafka_vu_t v[3] = {{.vtype = RD_KAFKA_VTYPE_RKT, .u.rkt = rkt},
-	    {.vtype = RD_KAFKA_VTYPE_VALUE}, {.vtype = RD_KAFKA_VTYPE_HEADERS}};
+	/* As many and as long as ours. */
+	static const char *const names[] = {"slipring-event-id", "slipring-sequence",
+	    "slipring-shard", "slipring-stream", "slipring-time"};
+	rd_kafka_headers_t *h = rd_kafka_headers_new(5);
+
+	for (int i = 0; i < 5; i++)
+		(void)rd_kafka_header_add(h, names[i], -1, pl->value, (ssize_t)(pl->headers / 5));
+	return h;
+}
+
+static rd_kafka_resp_err_t
+bare_send(rd_kafka_t *rk, rd_kafka_topic_t *rkt, const struct payload *pl, unsigned i)
+{
+	rd_kafka_vu_t v[4] = {{.vtype = RD_KAFKA_VTYPE_RKT, .u.rkt = rkt},
+	    {.vtype = RD_KAFKA_VTYPE_VALUE}, {.vtype = RD_KAFKA_VTYPE_KEY},
+	    {.vtype = RD_KAFKA_VTYPE_HEADERS}};
 	rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR_NO_ERROR;
 	rd_kafka_error_t *e;
 
-	v[1].u.mem.ptr = (void *)(uintptr_t)payload;
-	v[1].u.mem.size = n;
-	if (header_bytes > 0) {
-		/* As many and as long as ours. */
-		h = rd_kafka_headers_new(5);
-		for (int i = 0; i < 5; i++)
-			(void)rd_kafka_header_add(
-			    h, "slipring-stream", 15, payload, (ssize_t)(header_bytes / 5));
-		v[2].u.headers = h;
-	}
-	e = rd_kafka_produceva(rk, v, header_bytes > 0 ? 3 : 2);
+	v[1].u.mem.ptr = pl->value;
+	v[1].u.mem.size = pl->n;
+	v[2].u.mem.ptr = pl->keys[i % KEYS];
+	v[2].u.mem.size = strlen(pl->keys[i % KEYS]);
+	if (pl->headers > 0)
+		v[3].u.headers = bare_headers(pl);
+	e = rd_kafka_produceva(rk, v, pl->headers > 0 ? 4 : 3);
 	if (e == NULL)
 		return code;
 	code = rd_kafka_error_code(e);
 	rd_kafka_error_destroy(e);
-	if (h != NULL)
-		rd_kafka_headers_destroy(h);
+	if (pl->headers > 0)
+		rd_kafka_headers_destroy(v[3].u.headers);
 	return code;
+}
+
+static void
+payload_open(struct payload *pl, size_t n, size_t headers)
+{
+	*pl = (struct payload){.value = mem_new(n), .n = n, .headers = headers};
+	memset(pl->value, 'R', n);
+	pl->keys = mem_array(KEYS, sizeof *pl->keys);
+	for (unsigned i = 0; i < KEYS; i++)
+		(void)snprintf(pl->keys[i], sizeof pl->keys[i], "[\"customer-%u\"]", i);
 }
 
 static double
@@ -201,10 +228,10 @@ run_bare(const char *brokers, const char *topic, unsigned count, size_t size, si
 	struct bare b = {0, 0};
 	rd_kafka_t *rk = bare_producer(brokers, &b);
 	rd_kafka_topic_t *rkt = rd_kafka_topic_new(rk, topic, NULL);
-	char *payload = mem_new(size);
+	struct payload pl;
 	double begun = 0;
 
-	memset(payload, 'R', size);
+	payload_open(&pl, size, headers);
 	/* The first 500 connect, as the sink's first page does. */
 	for (unsigned i = 0; i < count + 500; i++) {
 		if (i == 500) {
@@ -212,7 +239,7 @@ run_bare(const char *brokers, const char *topic, unsigned count, size_t size, si
 				(void)rd_kafka_poll(rk, 100);
 			begun = drive_now();
 		}
-		while (bare_send(rk, rkt, payload, size, headers) == RD_KAFKA_RESP_ERR__QUEUE_FULL)
+		while (bare_send(rk, rkt, &pl, i) == RD_KAFKA_RESP_ERR__QUEUE_FULL)
 			(void)rd_kafka_poll(rk, 10);
 		(void)rd_kafka_poll(rk, 0);
 	}
@@ -221,7 +248,8 @@ run_bare(const char *brokers, const char *topic, unsigned count, size_t size, si
 	begun = drive_now() - begun;
 	if (b.failed != 0)
 		die("librdkafka alone", "messages failed");
-	free(payload);
+	free(pl.value);
+	free(pl.keys);
 	rd_kafka_topic_destroy(rkt);
 	rd_kafka_destroy(rk);
 	return begun;
@@ -234,7 +262,7 @@ run_sink(const char *brokers, const char *topic, unsigned count, const char *mor
     struct drive_result *out)
 {
 	struct buf yaml = BUF_INIT(4096);
-	struct drive d = {.ops = &sink_kafka, .records = count, .keys = 20000};
+	struct drive d = {.ops = &sink_kafka, .records = count, .keys = KEYS};
 	void *conf;
 
 	buf_addf(&yaml, "brokers: %s\ntopic: %s\n%s", brokers, topic, more);
@@ -245,17 +273,18 @@ run_sink(const char *brokers, const char *topic, unsigned count, const char *mor
 	buf_close(&yaml);
 }
 
-/* Mean bytes of a message's key and value, and of its headers. */
+/* Mean bytes of a message's value, and of its headers. */
 static void
 measure(const char *yaml, size_t *size, size_t *headers)
 {
 	struct buf body = BUF_INIT(LIMIT_PAGE_BODY), bytes = BUF_INIT(LIMIT_PAGE_BODY);
 	void *conf = drive_conf(&sink_kafka, yaml);
 	struct kafka_text key, value;
+	size_t keys = 0;
 	struct page *page;
 	struct err e;
 
-	drive_body(&body, 40000, 500, 20000);
+	drive_body(&body, 2 * KEYS, 500, KEYS);
 	if (page_parse(&page, &body, &e) != 0)
 		die("records", e.text);
 	for (size_t i = 0; i < page->count; i++) {
@@ -263,8 +292,9 @@ measure(const char *yaml, size_t *size, size_t *headers)
 
 		if (kafka_encode(conf, &d, &bytes, &key, &value, &e) != 0)
 			die("encode", e.text);
+		keys += key.n;
 	}
-	*size = bytes.n / page->count;
+	*size = (bytes.n - keys) / page->count;
 	*headers = 32 + 25 + strlen(drive_origin.shard) + strlen(drive_origin.arn) + 20;
 	page_unref(page);
 	buf_close(&bytes);
