@@ -4,6 +4,7 @@
  *                                      what failed; -vv: trace of everything.
  *                                      --stop: no more after the first failure
  *   sim --idle N [--minutes M]         N idle shards: calls and memory
+ *   sim --outage HOURS                 three of four sinks down: memory, and the fourth's delay
  *   sim --self-test                    the simulator's own parts
  *
  * Seeds are dealt out to child processes; a child that dies (an assertion of
@@ -23,6 +24,7 @@
 #include "base/mem.h"
 #include "tests/sim/idle.h"
 #include "tests/sim/life.h"
+#include "tests/sim/outage.h"
 #include "tests/sim/selftest.h"
 
 #define JOBS_MAX 64u
@@ -40,7 +42,7 @@ struct options {
 	uint64_t first, last;
 	unsigned jobs;
 	unsigned minutes;
-	unsigned idle;
+	unsigned idle, outage;
 	enum trace_level level;
 	bool self_test, seeds, stop_at_first;
 };
@@ -217,6 +219,7 @@ usage(void)
 	    "usage: sim --seeds A..B [--jobs N] [--stop] [-v | -vv]\n       sim --idle SHARDS "
 	    "[--minutes "
 	    "M]\n"
+	    "       sim --outage HOURS\n"
 	    "       sim --self-test\n");
 	return 64;
 }
@@ -263,6 +266,8 @@ parse(int argc, char **argv, struct options *op)
 			op->jobs = (unsigned)n;
 		} else if (strcmp(argv[i - 1], "--idle") == 0 && n >= 1 && n <= 1000000) {
 			op->idle = (unsigned)n;
+		} else if (strcmp(argv[i - 1], "--outage") == 0 && n >= 1 && n <= 20) {
+			op->outage = (unsigned)n;
 		} else if (strcmp(argv[i - 1], "--minutes") == 0 && n >= 1 && n <= 100000) {
 			op->minutes = (unsigned)n;
 		} else {
@@ -271,7 +276,8 @@ parse(int argc, char **argv, struct options *op)
 		if (*end != '\0')
 			return false;
 	}
-	return op->self_test || op->idle != 0 || (op->seeds && op->first <= op->last);
+	return op->self_test || op->idle != 0 || op->outage != 0 ||
+	    (op->seeds && op->first <= op->last);
 }
 
 int
@@ -285,5 +291,7 @@ main(int argc, char **argv)
 		return selftest();
 	if (op.idle != 0)
 		return idle(op.idle, op.minutes);
+	if (op.outage != 0)
+		return outage(op.outage);
 	return run_seeds(&op);
 }

@@ -108,6 +108,8 @@ def idle(runner, build):
     program = os.path.join(build, "tests/sim/sim")
     argv = [program, "--idle", "10000", "--minutes", "10"]
     run(runner, "10,000 idle shards", [Item("idle", argv, "command", timeout=300)], show=True)
+    argv = [program, "--outage", "12"]
+    run(runner, "12 hours of outage", [Item("outage", argv, "command", timeout=300)], show=True)
 
 
 def environment(build):
