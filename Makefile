@@ -112,7 +112,7 @@ $(EMULATOR): $(EMU_OBJS) $(LIB)
 # Small programs that test scripts drive.
 $(O)/tests/tools/%: $(O)/tests/tools/%.o $(LIB)
 	$(SAY) '  LD   $@'
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS) -lm
 
 # --- tests ---
 # The targets with a long way to go are in tests/tools/check.py; it counts, too.

@@ -23,14 +23,17 @@
 
 /* A host, unless connect_timeout says otherwise. */
 #define HOST_SECONDS 10
+/* How long a close waits for the thread: it ends at once, unless it is looking up a name. */
+#define END_SECONDS 1
 
 struct hosts { /* comma-separated lists as libpq wants them; all owned, NULL: as given */
 	char *host, *hostaddr, *port;
 };
 
 struct pg_dial {
-	char *conninfo;		/* owned, wiped */
-	char *sink;		/* owned */
+	char *conninfo; /* owned, wiped */
+	char *sink;	/* owned */
+	pthread_t thread;
 	int cancel;		/* owned: an eventfd */
 	pthread_mutex_t lock;	/* for all below */
 	struct loop_wake *wake; /* NULL: abandoned */
@@ -334,18 +337,13 @@ thread_main(void *arg)
 static int
 run_thread(struct pg_dial *d)
 {
-	pthread_attr_t attr;
 	sigset_t all, before;
-	pthread_t thread;
 	int r;
 
-	(void)pthread_attr_init(&attr);
-	(void)pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
 	(void)sigfillset(&all);
 	(void)pthread_sigmask(SIG_SETMASK, &all, &before);
-	r = pthread_create(&thread, &attr, thread_main, d);
+	r = pthread_create(&d->thread, NULL, thread_main, d);
 	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-	(void)pthread_attr_destroy(&attr);
 	return r;
 }
 
@@ -377,9 +375,24 @@ pg_dial_take(struct pg_dial *d, struct pg_dialed *out)
 	done = d->done;
 	*out = d->result;
 	(void)pthread_mutex_unlock(&d->lock);
-	if (done)
+	if (done) {
+		(void)pthread_join(d->thread, NULL);
 		dial_free(d);
+	}
 	return done;
+}
+
+/* True: the thread is gone. */
+static bool
+join_soon(struct pg_dial *d)
+{
+	struct timespec until;
+
+	(void)eventfd_write(d->cancel, 1);
+	/* banned-ok: clock_gettime: pthread_timedjoin_np() wants it */
+	(void)clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += END_SECONDS;
+	return pthread_timedjoin_np(d->thread, NULL, &until) == 0;
 }
 
 void
@@ -389,13 +402,14 @@ pg_dial_abandon(struct pg_dial *d)
 
 	if (d == NULL)
 		return;
-	(void)pthread_mutex_lock(&d->lock);
-	d->wake = NULL;
-	done = d->done;
-	/* Under the lock: once it is free, the thread may end and take d along. */
-	if (!done)
-		(void)eventfd_write(d->cancel, 1);
-	(void)pthread_mutex_unlock(&d->lock);
+	done = join_soon(d);
+	if (!done) {
+		(void)pthread_detach(d->thread);
+		(void)pthread_mutex_lock(&d->lock);
+		d->wake = NULL;
+		done = d->done;
+		(void)pthread_mutex_unlock(&d->lock);
+	}
 	if (done) {
 		PQfinish(d->result.conn);
 		dial_free(d);

@@ -93,9 +93,11 @@ class Drive:
                 self.process.kill()
                 self.process.wait()
                 raise
+        said = self.said()
         self.process.stdin.close()
         self.process.stdout.close()
         self.log.close()
+        assert self.process.returncode == 0, said[-4000:]
 
 
 class SinkTest(unittest.TestCase):

@@ -249,6 +249,9 @@ main(int argc, char **argv)
 		(void)fflush(stdout);
 	}
 	sink_postgres.close(g.sink);
+	if (g.open != 0)
+		die("close() left records without a report");
+	print_results(&g);
 	loop_timer_close(g.bound);
 	loop_close(g.loop);
 	conf_wipe(sink_postgres.keys, g.conf);
