@@ -507,7 +507,7 @@ class OpenSearch(Java):
     def _attach(self, address):
         self.port = int(address.rpartition(":")[2])
 
-    def call(self, method, path, body=None):
+    def call(self, method, path, body=None, loads=json.loads):
         """(status, decoded JSON). body: a value, or bytes as they are (NDJSON)."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=support.PATIENCE)
         try:
@@ -520,20 +520,21 @@ class OpenSearch(Java):
             connection.request(method, path, body, headers)
             answer = connection.getresponse()
             text = answer.read()
-            return answer.status, json.loads(text) if text.startswith((b"{", b"[")) else text
+            return answer.status, loads(text) if text.startswith((b"{", b"[")) else text
         finally:
             connection.close()
 
-    def documents(self, index):
+    def documents(self, index, loads=json.loads):
         """Every document: _id -> _source, refreshed first."""
         self.call("POST", "/%s/_refresh" % index)
         status, page = self.call("POST", "/%s/_search?scroll=1m&size=1000" % index,
-                                 {"sort": ["_doc"]})
+                                 {"sort": ["_doc"]}, loads)
         found = {}
         while status == 200 and page["hits"]["hits"]:
             found.update((h["_id"], h["_source"]) for h in page["hits"]["hits"])
             status, page = self.call("POST", "/_search/scroll",
-                                     {"scroll": "1m", "scroll_id": page["_scroll_id"]})
+                                     {"scroll": "1m", "scroll_id": page["_scroll_id"]},
+                                     loads)
         if status != 200:
             raise RuntimeError("OpenSearch: %d: %s" % (status, page))
         return found
@@ -582,13 +583,11 @@ def shared(cls):
     return _shared[cls]
 
 
-def start_all(names):
-    """Side by side: a JVM that loads leaves the disk to the others."""
+def side_by_side(chosen):
+    """Starts them all at once: a JVM that loads leaves the disk to the others."""
     _end_on_signals()
-    chosen = {n: ALL[n]() for n in names}
     with concurrent.futures.ThreadPoolExecutor(len(chosen)) as pool:
-        list(pool.map(lambda s: s.start(), chosen.values()))
-    return chosen
+        list(pool.map(lambda s: s.start(), chosen))
 
 
 def main(argv):
@@ -599,7 +598,9 @@ def main(argv):
         print("services: no %s; there are: %s" % (unknown[0], " ".join(ALL)), file=sys.stderr)
         return 64
     try:
-        for name, service in start_all(names).items():
+        chosen = [ALL[n]() for n in names]
+        side_by_side(chosen)
+        for service in chosen:
             print("export %s='%s'  # %s %s" % (service.variable, service.address(), service.name,
                                              service.version), flush=True)
         print("# ready" + ("" if leash else "; ^C stops them"), flush=True)
