@@ -64,6 +64,7 @@ class Sink:
         self.child = subprocess.Popen([SINK_CLI, "opensearch", json.dumps(conf)], text=True,
                                       stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log,
                                       env={**support.CLEAN_ENV, **(env or {})})
+        self.test = test
         test.addCleanup(self.close)
 
     def submit(self, *records, stream="orders", table="Orders", label=LABEL, raw=None):
@@ -90,7 +91,9 @@ class Sink:
             self.child.kill()
             self.child.wait()
         self.child.stdout.close()
+        said = self.said()
         self.log.close()
+        self.test.assertEqual(self.child.returncode, 0, said)
 
 
 def probe(conf, stream="orders", table="Orders"):
@@ -676,6 +679,9 @@ class Narrow(Case):
         self.assertIn("http.max_content_length", reports[0][1])
         for half in (records[:125], records[125:]):
             self.assertEqual(set(s.verdicts(*half)), {"ack"})
+        # Requests that stay below the limit are never refused.
+        s = self.sink(url=self.node.url, **{"bulk.size": "150KiB"})
+        self.assertEqual(set(s.verdicts(*records)), {"ack"})
         self.assertEqual(len(self.node.documents(self.index)), 250)
 
     def test_no_index_and_none_is_made(self):
