@@ -16,6 +16,8 @@
 /* Tombstones removed in one transaction: some milliseconds. As many as a batch has records,
  * so that they go as fast as they come. */
 #define PURGE_ROWS 1000
+/* Of an image: what an item of ordinary size has. */
+#define PREFETCH_MAX 2048u
 
 /* ---- connection ---- */
 
@@ -189,6 +191,21 @@ write_marks(struct sqlite_batch *b, int64_t now_us, struct err *e)
 
 /* ---- rows ---- */
 
+/* The loop's core has the records and their bytes; fetched while SQLite works on those before, they
+ * do not keep it waiting (bench/sqlite_bench.c: a tenth of the whole). */
+static void
+prefetch(const void *p, size_t n)
+{
+	for (size_t at = 0; at < n && at < PREFETCH_MAX; at += 64)
+		__builtin_prefetch((const char *)p + at);
+}
+
+static void
+prefetch_image(const struct record *r)
+{
+	prefetch(r->new_image.p, r->new_image.n);
+}
+
 static int
 reject(struct sqlite_batch *b, struct sqlite_item *it, const struct err *why, struct err *e)
 {
@@ -286,12 +303,18 @@ write_key(struct sqlite_batch *b, struct sqlite_job *j, size_t i, struct err *e)
 static int
 write_table(struct sqlite_batch *b, struct sqlite_job *j, struct err *e)
 {
-	for (size_t i = 0; i < j->count; i++)
+	for (size_t i = 0; i < j->count; i++) {
+		if (i + 8 < j->count)
+			prefetch(j->items[i + 8].d->rec->keys.p, 64);
 		if (add_key(b, j->items[i].d, b->of[i], e) != 0)
 			return -1;
-	for (size_t i = 0; i < j->count; i++)
+	}
+	for (size_t i = 0; i < j->count; i++) {
+		if (i + 1 < j->count)
+			prefetch_image(j->items[i + 1].d->rec);
 		if (last_key_of(&b->keys, i) == i && write_key(b, j, i, e) != 0)
 			return -1;
+	}
 	return 0;
 }
 
@@ -307,6 +330,8 @@ find_tables(struct sqlite_batch *b, struct sqlite_job *j, struct err *e)
 	/* Origins are those of records that are held: of this job, not of the last. */
 	b->last_origin = NULL;
 	for (size_t i = 0; i < j->count; i++) {
+		if (i + 8 < j->count)
+			prefetch(j->items[i + 8].d->rec, sizeof(struct record));
 		b->of[i] = NULL;
 		note_mark(b, j->items[i].d);
 		if (table_of(b, j->items[i].d, &b->of[i], &why) == 0)
