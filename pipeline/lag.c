@@ -69,14 +69,20 @@ lag_shard_birth(const char *shard, int64_t now_us)
 	return *shard == '-' && ms <= now_us / USEC_MS ? ms * USEC_MS : 0;
 }
 
+static int64_t delivered(const struct track *t, int64_t now);
+
 /* Nothing has been delivered yet: the earliest that what it is owed may have been made. */
 static int64_t
 began(const struct track *t, int64_t now)
 {
-	int64_t birth = lag_shard_birth(t->run->shard->id, now);
+	const struct shard *parent = t->run->shard->parent;
+	int64_t birth = later(lag_shard_birth(t->run->shard->id, now), t->base.since_us);
 
-	birth = later(birth, t->base.since_us);
-	return birth != 0 ? birth : t->run->first_seen_us;
+	if (birth != 0)
+		return birth;
+	if (parent != NULL && parent->user != NULL)
+		return delivered(&((struct run *)parent->user)->tracks[t - t->run->tracks], now);
+	return t->run->first_seen_us;
 }
 
 /* Read to the tip, so much as can be known: an answer holds for a while. */
@@ -89,8 +95,9 @@ at_tip(const struct track *t)
 	if (t->state != TRACK_FED || t->line->reader == NULL ||
 	    !frontier_empty(&t->window.frontier))
 		return false;
-	at = reader_caught_up_at(t->line->reader);
-	return at != 0 && loop_now(fd->pl->loop) - at <= 2 * fd->conf->idle_us + CLEAR_SLACK;
+	at = reader_quiet_at(t->line->reader);
+	return reader_quiet(t->line->reader) &&
+	    loop_now(fd->pl->loop) - at <= 2 * fd->conf->idle_us + CLEAR_SLACK;
 }
 
 /* Looked at between two events, so the reader's last word counts, too. */
@@ -113,19 +120,17 @@ awaits_child(const struct track *t)
 {
 	const struct run *rn = t->run;
 
-	return rn->shard->listed && rn->shard->children == NULL && !rn->had_child &&
-	    !lineage_disabled(rn->feed->lineage);
+	const struct lineage *ln = rn->feed->lineage;
+
+	return lineage_listed_once(ln) && !rn->unlisted && !rn->had_child &&
+	    rn->shard->children == NULL && !lineage_disabled(ln);
 }
 
 /* Is it the one to ask? */
 static bool
 counts(const struct track *t)
 {
-	if (t->state == TRACK_NEW)
-		return false;
-	if (t->state == TRACK_WAITING)
-		return t->run->shard->parent == NULL;
-	return t->state != TRACK_COMPLETE || awaits_child(t);
+	return t->state != TRACK_NEW && (t->state != TRACK_COMPLETE || awaits_child(t));
 }
 
 bool

@@ -57,8 +57,8 @@ struct feed;
 struct pipeline;
 struct track;
 
-/* False: it is not the one to ask. Its position is not known yet; it waits for
- * its parent, which is further behind; it is finished, and what follows it speaks for itself. */
+/* False: it is not the one to ask. Its position is not known yet; or it is finished, and what
+ * follows it speaks for itself. */
 bool lag_of_track(const struct track *t, struct lag *out);
 /* Over the shards of a feed's i-th sink. */
 struct lag_sum lag_of_sink(const struct feed *fd, size_t i);

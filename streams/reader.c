@@ -440,7 +440,9 @@ take_quiet(struct reader *rd, const struct page *page)
 	if (rd->empty < UINT16_MAX)
 		rd->empty++;
 	if (!rd->closed && (!rd->crossing || rd->empty >= EMPTY_ENOUGH))
-		rd->caught_up_at = rd->quiet_at = loop_now(rd->loop);
+		rd->caught_up_at = loop_now(rd->loop);
+	if (reader_quiet(rd))
+		rd->quiet_at = rd->called_at; /* the answer may have been long under way */
 }
 
 static int64_t
@@ -630,6 +632,12 @@ int64_t
 reader_caught_up_at(const struct reader *rd)
 {
 	return rd->caught_up_at;
+}
+
+bool
+reader_quiet(const struct reader *rd)
+{
+	return !rd->closed && rd->empty >= EMPTY_ENOUGH;
 }
 
 int64_t

@@ -89,7 +89,11 @@ const struct seq *reader_last(const struct reader *rd);
  * after a new iterator only the fifth in a row, since empty pages may lie
  * before the data. */
 int64_t reader_caught_up_at(const struct reader *rd);
-/* The same, kept when data comes: all that was there then has been given to the host. */
+/* The same, surer: the last answers, five at least, were all empty. Fewer the service may send
+ * before any data. */
+bool reader_quiet(const struct reader *rd);
+/* When that was last asked; 0: never. Kept when data comes: all that was there then has been
+ * given to the host. */
 int64_t reader_quiet_at(const struct reader *rd);
 bool reader_ended(const struct reader *rd);
 

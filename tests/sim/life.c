@@ -13,6 +13,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "tests/sim/lag_check.h"
 #include "tests/sim/operator.h"
 #include "tests/sim/oracle.h"
 #include "tests/sim/process.h"
@@ -20,6 +21,7 @@
 #include "tests/sim/store_sim.h"
 
 #define LOOK_EVERY 32u /* steps between two looks at the whole */
+#define LAG_EVERY (8 * LOOK_EVERY)
 #define PACE_STEPS 50000u
 #define LIVES_MAX 150u
 #define STEPS_MAX UINT64_C(3000000)
@@ -131,6 +133,8 @@ look(struct run *r, struct life *l)
 		if (any_halted(w))
 			return END_HALT;
 	}
+	if (l->steps % LAG_EVERY == 0)
+		lag_check(l);
 	if (w->calm && all_there(l)) /* what crashes are left come now */
 		return r->crashes >= w->sc.crash_count ? END_DONE : END_CRASH;
 	if ((w->calm && world_now(w) >= r->give_up_at) || l->steps > STEPS_MAX) {
