@@ -176,7 +176,7 @@ struct work {
 };
 
 static char pk[] = "pk", sk[] = "sk";
-static const struct key_schema schema = {{pk, sk}};
+static const struct key_schema schema = {.names = {pk, sk}};
 
 static void
 die(const char *what)
