@@ -41,6 +41,8 @@ letter_fits(const struct letter_query *q, const struct dead_letter *d)
 		return false;
 	if (d->first_us < q->from_us || (q->to_us != 0 && d->first_us >= q->to_us))
 		return false;
+	if (q->fresh && d->superseded[0] != '\0')
+		return false;
 	return !q->superseded || d->superseded[0] != '\0';
 }
 

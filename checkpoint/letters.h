@@ -24,6 +24,7 @@ struct letter_query {
 	size_t limit;	 /* so many at most; 0: all */
 	size_t bytes;	 /* no more once their records have so many; 0: all */
 	bool superseded; /* only those */
+	bool fresh;	 /* only others */
 	bool heads;	 /* without the records */
 };
 

@@ -221,6 +221,7 @@ static const struct option_def list_options[] = {
     OPTION_CONFIG,
     OPTION_JSON,
     DLQ_OPTIONS,
+    {.name = "not-superseded", .doc = "whose item has no newer change at the sink"},
     {.name = "keys", .doc = "print the items' keys too"},
     {.name = NULL},
 };

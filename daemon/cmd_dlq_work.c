@@ -347,6 +347,7 @@ static const struct option_def replay_options[] = {
     OPTION_JSON,
     OPTION_ADMIN,
     DLQ_OPTIONS,
+    {.name = "not-superseded", .doc = "whose item has no newer change at the sink"},
     {.name = "all", .doc = "all there are"},
     {.name = "dry-run", .doc = "say how many it would be, and change nothing"},
     {.name = "rate", .value = "N", .doc = "N letters a second at most"},

@@ -175,6 +175,7 @@ dlq_select_args(struct dlq_select *s, const struct args *a, const struct config 
 	s->query.sink = option(s, a, "sink");
 	s->query.reason = option(s, a, "reason");
 	s->query.superseded = option(s, a, "superseded") != NULL;
+	s->query.fresh = option(s, a, "not-superseded") != NULL;
 	if (age_option(s, a, "older-than", &s->query.to_us, e) != 0 ||
 	    age_option(s, a, "younger-than", &s->query.from_us, e) != 0 ||
 	    parse_limit(s, a, e) != 0 ||
@@ -203,8 +204,9 @@ json_t *
 dlq_select_json(const struct dlq_select *s)
 {
 	const struct letter_query *q = &s->query;
-	json_t *o = json_pack("{s:I, s:I, s:I, s:b}", "from_us", (json_int_t)q->from_us, "to_us",
-	    (json_int_t)q->to_us, "limit", (json_int_t)q->limit, "superseded", q->superseded);
+	json_t *o = json_pack("{s:I, s:I, s:I, s:b, s:b}", "from_us", (json_int_t)q->from_us,
+	    "to_us", (json_int_t)q->to_us, "limit", (json_int_t)q->limit, "superseded",
+	    q->superseded, "fresh", q->fresh);
 	json_t *ids;
 
 	set_text(o, "sink", q->sink);
@@ -289,6 +291,7 @@ dlq_select_parse(struct dlq_select *s, const json_t *doc, struct err *e)
 	}
 	q->limit = (size_t)limit;
 	q->superseded = json_is_true(json_object_get(doc, "superseded"));
+	q->fresh = json_is_true(json_object_get(doc, "fresh"));
 	if ((q->hash_key == NULL) != (q->swapped == NULL))
 		return err_set(e, ERR_USAGE, "\"hash_key\" and \"swapped\" go together");
 	return 0;

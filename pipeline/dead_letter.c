@@ -246,12 +246,18 @@ slot_acked(struct slot *sl, const struct delivery *d)
 }
 
 bool
+slot_guards(const struct slot *sl)
+{
+	return (lane_ops(sl->lane)->caps & SINK_CAP_OVERWRITES) != 0 || job_wants_fresh(sl);
+}
+
+bool
 slot_stale(struct slot *sl, const struct delivery *d)
 {
 	struct letter *lt;
 	int order;
 
-	if ((lane_ops(sl->lane)->caps & SINK_CAP_OVERWRITES) == 0)
+	if (!slot_guards(sl))
 		return false;
 	lt = letters_of_key(&sl->letters, d->key_hash);
 	for (; lt != NULL; lt = letters_next_of_key(lt))

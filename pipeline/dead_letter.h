@@ -29,6 +29,8 @@ void graves_start(struct graves *g);
 
 void slot_bury(struct slot *sl, struct reject *rj);
 void slot_acked(struct slot *sl, const struct delivery *d);
+/* Are superseded letters not replayed there? */
+bool slot_guards(const struct slot *sl);
 /* Would this replay overwrite something newer? */
 bool slot_stale(struct slot *sl, const struct delivery *d);
 void slot_drop_letter(struct slot *sl, struct letter *lt);

@@ -190,7 +190,7 @@ piece_over(struct job *jb, struct piece *p)
 
 	if (lt == NULL) {
 		p->state = PIECE_OVER;
-	} else if (lt->superseded && (lane_ops(jb->slot->lane)->caps & SINK_CAP_OVERWRITES) != 0) {
+	} else if (lt->superseded && slot_guards(jb->slot)) {
 		p->state = PIECE_OVER;
 		jb->superseded++;
 	}
@@ -340,6 +340,12 @@ bool
 job_running(const struct slot *sl)
 {
 	return sl->job != NULL && sl->job->state != JOB_DONE;
+}
+
+bool
+job_wants_fresh(const struct slot *sl)
+{
+	return sl->job != NULL && sl->job->query->fresh;
 }
 
 static int

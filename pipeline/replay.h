@@ -31,6 +31,8 @@ int job_start(struct slot *sl, enum job_kind kind, const struct letter_query *q,
 /* The sink's last job, for `slipring dlq` and status; NULL: it never had one. New reference. */
 json_t *job_json(const struct slot *sl);
 bool job_running(const struct slot *sl);
+/* Does it leave superseded letters where they are, whatever the sink is? */
+bool job_wants_fresh(const struct slot *sl);
 
 void replay_poke(struct slot *sl);    /* its lane has room, or letters are gone for good */
 void replay_dropped(struct slot *sl); /* its lane lets go of everything */

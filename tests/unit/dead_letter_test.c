@@ -624,6 +624,7 @@ static void
 superseded_ones_go_where_they_do_no_harm(void **state)
 {
 	struct fixture *fx = fixture_new(SINK_CAP_KEY_ORDER);
+	struct err e;
 
 	(void)state;
 	refuse(fx, 1, 1);
@@ -633,6 +634,13 @@ superseded_ones_go_where_they_do_no_harm(void **state)
 	fake_run(fx->loop, USEC_SEC);
 	assert_int_equal(fx->slot.letters.superseded, 1);
 	refuse(fx, 1, 0);
+	/* Unless it is asked not to: a compacted topic. */
+	fx->said[0] = '\0';
+	assert_int_equal(job_start(&fx->slot, JOB_REPLAY,
+			     &(struct letter_query){.sink = "out", .fresh = true}, 0, &e),
+	    0);
+	fake_run(fx->loop, USEC_SEC);
+	assert_string_equal(fx->said, "");
 	replay(fx, 0);
 	fake_run(fx->loop, USEC_SEC);
 	assert_string_equal(fx->said, "1r ");
