@@ -254,16 +254,13 @@ slot_guards(const struct slot *sl)
 bool
 slot_stale(struct slot *sl, const struct delivery *d)
 {
-	struct letter *lt;
+	struct letter *lt = letters_of_key(&sl->letters, d->key_hash);
 	int order;
 
-	if (!slot_guards(sl))
-		return false;
-	lt = letters_of_key(&sl->letters, d->key_hash);
 	for (; lt != NULL; lt = letters_next_of_key(lt))
 		if (letter_same_item(lt, d->rec, d->origin, &order) && order == 0)
-			return lt->superseded;
-	return false;
+			return lt->superseded && slot_guards(sl);
+	return true; /* it was delivered meanwhile: read again after a crash, and taken */
 }
 
 /* ---- how many and how old ---- */

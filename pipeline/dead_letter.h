@@ -31,7 +31,7 @@ void slot_bury(struct slot *sl, struct reject *rj);
 void slot_acked(struct slot *sl, const struct delivery *d);
 /* Are superseded letters not replayed there? */
 bool slot_guards(const struct slot *sl);
-/* Would this replay overwrite something newer? */
+/* Must this replay not be submitted? It would overwrite something newer, or its letter is gone. */
 bool slot_stale(struct slot *sl, const struct delivery *d);
 void slot_drop_letter(struct slot *sl, struct letter *lt);
 

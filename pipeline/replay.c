@@ -308,7 +308,9 @@ replay_done(struct slot *sl, struct window *w, uint64_t ticket, enum lane_fate f
 	jb->open--;
 	jb->delivered += fate == LANE_FATE_ACKED;
 	jb->refused += fate == LANE_FATE_REFUSED;
-	jb->superseded += fate == LANE_FATE_STALE;
+	/* Its letter is gone if it was delivered meanwhile, by a reader. */
+	jb->superseded +=
+	    fate == LANE_FATE_STALE && letters_find(&sl->letters, jb->pieces[ticket].d) != NULL;
 	if (jb->open == 0)
 		loop_timer_arm(jb->timer, 0); /* not from inside a report */
 }

@@ -24,6 +24,29 @@ TREE = ("base", "record", "streams", "sinks", "checkpoint", "pipeline", "daemon"
         "tests/sim", "Makefile")
 
 MUTANTS = {
+    "stale-replay": [("pipeline/submit.c", """\
+	if (!en->d.replayed || ln->host.stale == NULL || !ln->host.stale(ln->host.ctx, &en->d))
+		return true;
+""", """\
+	if (en->attempts < 1000000)
+		return true;
+""")],
+    "any-ack-supersedes": [("pipeline/dead_letter.c", """\
+		if (order < 0)
+""", """\
+		if (order != 0)
+""")],
+    "dropped-replay-forgotten": [("pipeline/replay.c", """\
+	lane_drop_window(&jb->window);
+""", """\
+	for (size_t i = 0; i < jb->count; i++) {
+		struct letter *lt = letters_find(&sl->letters, jb->pieces[i].d);
+
+		if (lt != NULL && jb->pieces[i].state == PIECE_FED)
+			slot_drop_letter(sl, lt);
+	}
+	lane_drop_window(&jb->window);
+""")],
     "children-at-latest": [("pipeline/feed.c", """\
 	struct run *rn = run_new(fd, sh);
 	struct pos at = {.kind = POS_AT_START};

@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 
+#include "checkpoint/letters.h"
 #include "tests/sim/oracle.h"
 #include "tests/sim/sink_sim.h"
 #include "tests/sim/store_sim.h"
@@ -73,12 +74,36 @@ resume_one(struct life *l, unsigned s)
 	oracle_resumed(w->oracle, s);
 }
 
+/* Some of the causes are mended, or none, and all letters are replayed. */
+static void
+replay_letters(struct life *l)
+{
+	struct world *w = l->w;
+	const struct letter_query all = {.sink = NULL};
+	int64_t rate = rng_below(&w->rng, 2) != 0 ? between(&w->rng, 1, 500) : 0;
+	json_t *jobs;
+	struct err e;
+
+	for (unsigned s = 0; s < w->sc.sinks; s++)
+		for (unsigned i = 0; i < w->hist->events; i++)
+			if (mark_of(w->oracle, s, &w->hist->event[i])->dead &&
+			    rng_below(&w->rng, 4) != 0)
+				w->target[s].mended[i] = true;
+	TRACE(&w->trace, 73, rate, "dead letters are replayed, %lld a second", (long long)rate);
+	if (pipeline_replay(l->pl, &all, rate, &jobs, &e) == 0)
+		json_decref(jobs);
+	else
+		oracle_fail(w->oracle, T_OTHER, "dead letters cannot be replayed: %s", e.text);
+}
+
 void
 operator_look(struct life *l)
 {
 	struct world *w = l->w;
 
 	accept_gaps(l);
+	if (!l->ended && rng_below(&w->rng, 200) == 0)
+		replay_letters(l);
 	for (unsigned s = 0; s < w->sc.sinks; s++) {
 		const struct refusals *r = &w->oracle->refusals[s];
 		int64_t slow = w->sc.accept_us < 30 * USEC_SEC ? w->sc.accept_us : 30 * USEC_SEC;

@@ -97,6 +97,7 @@ oracle_life(struct oracle *o)
 
 	memcpy(o->seen, o->kept, h->shards * sizeof *o->seen);
 	memset(o->trims, 0, h->shards * sizeof *o->trims);
+	o->life_at = world_now(o->w);
 	memset(o->key_flying, 0, (size_t)o->w->sc.sinks * h->keys * sizeof *o->key_flying);
 	for (size_t i = 0; i < (size_t)o->w->sc.sinks * h->events; i++) {
 		o->mark[i].in_flight = 0;
@@ -299,7 +300,7 @@ oracle_durable(struct oracle *o, unsigned sink, struct h_event *ev)
 	if (*last > (int)ev->key_index) {
 		/* From before the start: it need not have come, and may come with
 		 * a replay. What was refused first comes with one, too. */
-		if (m->refused || oracle_excused(o, sink, ev))
+		if (m->refused || m->dead || oracle_excused(o, sink, ev))
 			return;
 		oracle_fail(o, T_REORDERED, "sink s%u has change %u of key %u after change %d",
 		    sink, ev->key_index, ev->key, *last);

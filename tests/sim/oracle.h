@@ -6,6 +6,7 @@
  *
  *   oracle.c        order: at submission, at the target, parents first
  *   oracle_saved.c  the durable state: never ahead, gaps true, rejects kept
+ *   oracle_replay.c dead letters that are delivered again
  *   oracle_end.c    what a sink may have missed, and the reckoning at the end
  *
  * The first violation is kept as text; the run stops there.
@@ -76,6 +77,7 @@ struct gap_seen {
 struct oracle {
 	struct world *w;
 	bool failed;
+	int64_t life_at; /* this life began */
 	char failure[512];
 	struct mark *mark;	 /* [sink][event] */
 	struct place *place;	 /* [sink][shard] */
@@ -109,6 +111,12 @@ void oracle_durable(struct oracle *o, unsigned sink, struct h_event *ev);
 /* REJECT: a SPLIT of one record alone, too. */
 void oracle_report(struct oracle *o, unsigned sink, struct h_event *ev, enum sink_verdict v);
 void oracle_resumed(struct oracle *o, unsigned sink);
+/* oracle_replay.c: submitted from the dead letters, and what the sink said */
+void oracle_replay(struct oracle *o, unsigned sink, struct h_event *ev);
+void oracle_replayed(struct oracle *o, unsigned sink, struct h_event *ev, enum sink_verdict v);
+/* A letter's removal, its mark, became durable. */
+void oracle_letter_gone(struct oracle *o, unsigned sink, struct h_event *ev);
+void oracle_superseded(struct oracle *o, unsigned sink, const struct h_event *ev);
 /* oracle.c: the service */
 void oracle_seen(struct oracle *o, const struct h_shard *sh);
 void oracle_listed(struct oracle *o, struct h_stream *st); /* a complete listing */

@@ -26,6 +26,7 @@ struct item {
 	bool doomed;  /* an earlier record of the key failed */
 	bool tainted; /* its request is refused as a whole */
 	bool alone;   /* in its submit */
+	bool replayed;
 	uint64_t request;
 	enum sink_verdict verdict;
 };
@@ -164,6 +165,14 @@ judge(struct sink *s, const struct item *it)
 	return !t->w->calm && chance(&t->rng, t->sc->retry) ? SINK_RETRY : SINK_ACK;
 }
 
+/* A sink of key order keeps a history: a replay is one more entry in it. */
+static void
+target_has(struct sink_target *t, const struct item *it)
+{
+	if (!it->replayed || !t->sc->key_order)
+		oracle_durable(t->w->oracle, t->number, it->ev);
+}
+
 static void
 apply(struct sink *s, size_t i)
 {
@@ -180,7 +189,7 @@ apply(struct sink *s, size_t i)
 	if (it->verdict == SINK_ACK ||
 	    (it->verdict == SINK_RETRY && !it->doomed && !it->tainted && !poison(t, it->ev) &&
 		chance(&t->rng, t->sc->ambiguous)))
-		oracle_durable(t->w->oracle, t->number, it->ev);
+		target_has(t, it);
 	if (failure(it->verdict))
 		doom_followers(s, i);
 }
@@ -206,7 +215,7 @@ report(struct sink *s, size_t i)
 		t->halted = true;
 	TRACE(&t->w->trace, 60 + it.verdict, it.ev->id, "%s: %s event %u (%u of %s)", t->name,
 	    words[it.verdict], it.ev->id, it.ev->index, it.ev->shard->id);
-	oracle_report(t->w->oracle, t->number, it.ev,
+	(it.replayed ? oracle_replayed : oracle_report)(t->w->oracle, t->number, it.ev,
 	    it.verdict == SINK_SPLIT && it.alone ? SINK_REJECT : it.verdict);
 	if (it.verdict == SINK_RETRY)
 		(void)err_retry(&why, ERR_NETWORK, "sim: try again");
@@ -355,11 +364,15 @@ sink_sim_submit(struct sink *s, struct delivery *const *batch, size_t n)
 		}
 		TRACE(&t->w->trace, 65, ev->id, "%s: given event %u (%u of %s), key %u", t->name,
 		    ev->id, ev->index, ev->shard->id, ev->key);
-		oracle_submit(t->w->oracle, t->number, ev, batch[i]->key_hash);
+		if (batch[i]->replayed)
+			oracle_replay(t->w->oracle, t->number, ev);
+		else
+			oracle_submit(t->w->oracle, t->number, ev, batch[i]->key_hash);
 		if (s->count == s->cap)
 			s->items = mem_grow(s->items, s->cap = 2 * s->cap + 16, sizeof *s->items);
 		s->items[s->count] = (struct item){.d = batch[i],
 		    .ev = ev,
+		    .replayed = batch[i]->replayed,
 		    .apply_at = apply_time(s, ev),
 		    .doomed = behind(s, ev)};
 		s->count++;
@@ -396,7 +409,7 @@ last_words(struct sink *s)
 		if (it->applied || it->doomed || it->tainted || poison(t, it->ev))
 			continue;
 		if (rng_below(&t->rng, 2) == 0)
-			oracle_durable(t->w->oracle, t->number, it->ev);
+			target_has(t, it);
 		else
 			doom_followers(s, i);
 	}
@@ -447,6 +460,7 @@ const struct sink_ops sink_sim_loose = {
     .api = SINK_API,
     .type = "sim-loose",
     .help = "a sink that keeps no order",
+    .caps = SINK_CAP_OVERWRITES,
     .keys = no_keys,
     .open = sink_sim_open,
     .submit = sink_sim_submit,

@@ -9,11 +9,14 @@
 #include "tests/sim/store_sim.h"
 
 #include "base/mem.h"
+#include "checkpoint/letters.h"
 #include "tests/sim/oracle.h"
 
 struct queued {
-	struct txn *txn; /* owned */
+	struct txn *txn;	    /* owned */
+	struct letter_query *query; /* owned; NULL: a commit */
 	void (*done)(void *arg, const struct err *e);
+	void (*fetched)(void *arg, struct txn *rows, const struct err *e);
 	void *arg;
 };
 
@@ -29,6 +32,12 @@ struct kept_position {
 	int64_t updated_us;
 };
 
+struct kept_letter {
+	struct dead_letter row; /* key, hash_key, range_key owned */
+	struct h_event *ev;
+	unsigned sink;
+};
+
 struct kept_stream {
 	bool there, ended;
 	int64_t first_seen_us;
@@ -42,6 +51,9 @@ struct store_sim {
 	struct loop_timer *timer; /* owned; while open */
 	struct queued *queue;	  /* owned */
 	size_t count, cap;
+	struct kept_letter *letters; /* owned; in the order of ids */
+	size_t letter_count, letter_cap;
+	uint64_t last_letter;
 	struct kept_stream *streams;	 /* owned; by number in the history */
 	struct kept_shard *shards;	 /* owned */
 	struct kept_position *positions; /* owned; [sink][shard] */
@@ -72,6 +84,91 @@ forget(struct store_sim *ss, const char *shard)
 	ss->shards[sh->number].there = false;
 	for (unsigned s = 0; s < ss->w->sc.sinks; s++)
 		ss->positions[(size_t)s * ss->w->hist->shards + sh->number].there = false;
+}
+
+/* ---- dead letters ---- */
+
+static char *
+keep_text(const char *text)
+{
+	return mem_strdup(text != NULL ? text : "");
+}
+
+static void
+free_letter(struct kept_letter *k)
+{
+	free((void *)(uintptr_t)k->row.key);
+	free((void *)(uintptr_t)k->row.hash_key);
+	free((void *)(uintptr_t)k->row.range_key);
+}
+
+static void
+keep_letter(struct store_sim *ss, const struct dead_letter *d)
+{
+	struct h_shard *sh = history_shard(ss->w->hist, d->shard);
+	struct h_event *ev = history_event(ss->w->hist, sh, &d->seq);
+	struct kept_letter *k;
+
+	for (size_t i = 0; i < ss->letter_count; i++)
+		if (ss->letters[i].ev == ev && ss->letters[i].sink == sink_of(d->sink)) {
+			ss->letters[i].row.attempts += d->attempts;
+			return;
+		}
+	if (d->id <= ss->last_letter)
+		oracle_fail(
+		    ss->w->oracle, T_OTHER, "dead letter %u was given twice", (unsigned)d->id);
+	ss->last_letter = d->id;
+	if (ss->letter_count == ss->letter_cap)
+		ss->letters = mem_grow(
+		    ss->letters, ss->letter_cap = 2 * ss->letter_cap + 8, sizeof *ss->letters);
+	k = &ss->letters[ss->letter_count++];
+	*k = (struct kept_letter){.row = *d, .ev = ev, .sink = sink_of(d->sink)};
+	k->row.arn = sh->stream->arn;
+	k->row.shard = sh->id;
+	k->row.sink = sink_names[k->sink];
+	k->row.stream = sh->stream->table->name;
+	k->row.reason = "poison";
+	k->row.superseded = "";
+	k->row.event_id = SLICE_NONE;
+	k->row.record = history_json(ss->w->hist, ev);
+	k->row.key = keep_text(d->key);
+	k->row.hash_key = keep_text(d->hash_key);
+	k->row.range_key = keep_text(d->range_key);
+}
+
+static void
+change_letter(struct store_sim *ss, const struct txn_op *op)
+{
+	size_t i = 0;
+
+	while (i < ss->letter_count && ss->letters[i].row.id != op->u.dead_letter.id)
+		i++;
+	if (i == ss->letter_count)
+		return;
+	if (op->kind == TXN_SUPERSEDE) {
+		oracle_superseded(ss->w->oracle, ss->letters[i].sink, ss->letters[i].ev);
+		ss->letters[i].row.superseded = "newer";
+		return;
+	}
+	oracle_letter_gone(ss->w->oracle, ss->letters[i].sink, ss->letters[i].ev);
+	free_letter(&ss->letters[i]);
+	ss->letter_count--;
+	memmove(ss->letters + i, ss->letters + i + 1, (ss->letter_count - i) * sizeof *ss->letters);
+}
+
+static void
+answer_query(struct store_sim *ss, const struct queued *q, bool fails)
+{
+	struct txn *rows = fails ? NULL : txn_new();
+	struct err e;
+
+	(void)err_retry(&e, ERR_IO, "store: cannot read rows");
+	for (size_t i = 0; i < ss->letter_count && !fails; i++)
+		if (letter_fits(q->query, &ss->letters[i].row) &&
+		    (q->query->limit == 0 || txn_count(rows) < q->query->limit))
+			txn_dead_letter(rows, &ss->letters[i].row);
+	letter_query_free(q->query);
+	q->fetched(q->arg, rows, fails ? &e : NULL);
 }
 
 /* The oracle has seen that every name is one of the history. */
@@ -109,10 +206,14 @@ apply(struct store_sim *ss, const struct txn_op *op)
 		ss->streams[history_stream(h, op->u.subscription.arn)->number]
 		    .begun_us[sink_of(op->u.subscription.sink)] = 0;
 		break;
-	case TXN_GAP:	      /* kept by the oracle */
-	case TXN_DEAD_LETTER: /* likewise */
+	case TXN_DEAD_LETTER:
+		keep_letter(ss, &op->u.dead_letter);
+		break;
 	case TXN_DROP_LETTER:
 	case TXN_SUPERSEDE:
+		change_letter(ss, op);
+		break;
+	case TXN_GAP: /* kept by the oracle */
 		break;
 	}
 }
@@ -159,6 +260,10 @@ on_timer(void *arg)
 	for (; group > 0; group--) {
 		struct queued q = shift(ss);
 
+		if (q.query != NULL) {
+			answer_query(ss, &q, fails);
+			continue;
+		}
 		if (fails)
 			count(ss->w, T_STORE_FAILURES);
 		else
@@ -170,15 +275,28 @@ on_timer(void *arg)
 }
 
 static void
+enqueue(struct store_sim *ss, struct queued q)
+{
+	if (ss->count == ss->cap)
+		ss->queue = mem_grow(ss->queue, ss->cap = 2 * ss->cap + 8, sizeof *ss->queue);
+	ss->queue[ss->count++] = q;
+	wait_more(ss);
+}
+
+static void
 store_sim_commit(
     struct store *s, struct txn *t, void (*done)(void *arg, const struct err *e), void *arg)
 {
-	struct store_sim *ss = CONTAINER_OF(s, struct store_sim, store);
+	enqueue(CONTAINER_OF(s, struct store_sim, store),
+	    (struct queued){.txn = t, .done = done, .arg = arg});
+}
 
-	if (ss->count == ss->cap)
-		ss->queue = mem_grow(ss->queue, ss->cap = 2 * ss->cap + 8, sizeof *ss->queue);
-	ss->queue[ss->count++] = (struct queued){t, done, arg};
-	wait_more(ss);
+static void
+store_sim_fetch(struct store *s, const struct letter_query *q,
+    void (*done)(void *arg, struct txn *rows, const struct err *e), void *arg)
+{
+	enqueue(CONTAINER_OF(s, struct store_sim, store),
+	    (struct queued){.query = letter_query_dup(q), .fetched = done, .arg = arg});
 }
 
 static void
@@ -192,6 +310,10 @@ store_sim_close(struct store *s)
 	for (size_t i = 0; ss->count > 0; i++) {
 		struct queued q = shift(ss);
 
+		if (q.query != NULL) {
+			answer_query(ss, &q, true);
+			continue;
+		}
 		if (i < lucky)
 			make_durable(ss, q.txn);
 		txn_close(q.txn);
@@ -254,23 +376,10 @@ load_ledgers(const struct store_sim *ss, const struct store_visitor *v)
 		gap_row(&o->gaps[i], &row);
 		v->gap(v->ctx, &row);
 	}
-	for (unsigned s = 0; s < ss->w->sc.sinks && v->dead_letter != NULL; s++)
-		for (unsigned i = 0; i < ss->w->hist->events; i++) {
-			const struct h_event *ev = &ss->w->hist->event[i];
-			const struct dead_letter d = {.id = i + 1,
-			    .arn = ev->shard->stream->arn,
-			    .shard = ev->shard->id,
-			    .sink = sink_names[s],
-			    .stream = ev->shard->stream->table->name,
-			    .seq = ev->seq,
-			    .record = history_json(ss->w->hist, ev),
-			    .reason = "poison",
-			    .superseded = "",
-			    .attempts = 1};
-
-			if (mark_of(o, s, ev)->dead)
-				v->dead_letter(v->ctx, &d);
-		}
+	if (v->last_dead_letter != NULL)
+		v->last_dead_letter(v->ctx, ss->last_letter);
+	for (size_t i = 0; i < ss->letter_count && v->dead_letter != NULL; i++)
+		v->dead_letter(v->ctx, &ss->letters[i].row);
 }
 
 static int
@@ -301,6 +410,7 @@ static const struct store_ops store_sim_ops = {
     .name = "sim",
     .load = store_sim_load,
     .commit = store_sim_commit,
+    .fetch = store_sim_fetch,
     .close = store_sim_close,
 };
 
@@ -323,6 +433,9 @@ store_sim_free(struct store_sim *ss)
 {
 	if (ss == NULL)
 		return;
+	for (size_t i = 0; i < ss->letter_count; i++)
+		free_letter(&ss->letters[i]);
+	free(ss->letters);
 	free(ss->queue);
 	free(ss->streams);
 	free(ss->shards);

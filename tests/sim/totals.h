@@ -49,6 +49,7 @@
 	X(GAPS, "gaps")                                                                            \
 	X(GAPS_ACCEPTED, "gaps accepted")                                                          \
 	X(DEAD_LETTERS, "dead letters")                                                            \
+	X(REPLAYS, "replays")                                                                      \
 	X(DETACHES, "detaches")                                                                    \
 	X(EXCUSED, "events under a gap")                                                           \
 	X(UNSEEN, "events nobody could know of")                                                   \

@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 """Dead letters end to end, on DynamoDB Local and a SQLite copy that refuses in
 earnest: a trigger of the operator's own. Listed, shown, replayed, dropped, through crashes.
 """

@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 """Records that a target will never take, among ten thousand good ones, for every sink
 at once and against the real services: only they are dead letters, the others arrive in order; mended
 and replayed they arrive too, and none of them overwrites what is newer. And a
@@ -151,12 +151,11 @@ class EverySink(PoisonCase):
                    "BEGIN SELECT RAISE(ABORT, 'v is too large'); END")
 
     def mend(self):
-        from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
-        resource = ConfigResource(ConfigResource.Type.TOPIC, self.topic, incremental_configs=[
-            ConfigEntry("max.message.bytes", "1000000",
-                        incremental_operation=AlterConfigOpType.SET)])
+        from confluent_kafka.admin import RESOURCE_TOPIC, ConfigResource
+        resource = ConfigResource(RESOURCE_TOPIC, self.topic,
+                                  set_config={"max.message.bytes": "1000000"})
         admin = self.kafka.admin()  # held: its end would end the request
-        admin.incremental_alter_configs([resource])[resource].result(support.PATIENCE)
+        admin.alter_configs([resource])[resource].result(support.PATIENCE)
         self.sql("ALTER TABLE items DROP CONSTRAINT small")
         self.local("DROP TRIGGER small")
         status, answer = self.search.call(
@@ -211,20 +210,24 @@ class EverySink(PoisonCase):
             self.assertEqual(first_seen, sorted(first_seen))
             self.assertEqual(len(first_seen), GOOD // KEYS)
 
-        # Newer changes of half of them, then the cause is mended.
+        # Newer changes of half of them, then the cause is mended. The first newer one of big2 is
+        # too large for Kafka as well, since it has the old image in it.
         self.put([item("big2", 2), item("large2", 7), item("wordy2", 2)])
-        newer = {"big2": (2, "x"), "large2": (7, "x"), "wordy2": (2, "x")}
+        self.put([item("big2", 3)])
+        newer = {"big2": (3, "x"), "large2": (7, "x"), "wordy2": (2, "x")}
 
         def has_newer(found):
             return all(found.get(k) == v for k, v in newer.items())
 
         support.wait_until("the newer ones", lambda: (
             has_newer(self.in_postgres()) and has_newer(self.in_sqlite()) and
-            has_newer(self.in_search()) and
-            all(s["dead_letters"]["superseded"] == 1 for s in self.status()["sinks"])), step=0.3)
+            has_newer(self.in_search())), step=0.3)
+        support.wait_until("the marks", lambda: [
+            s["dead_letters"]["superseded"] for s in self.status()["sinks"]] == [2, 1, 1, 1],
+                           step=0.3)
         self.mend()
         said = self.dlq("replay", "--all")
-        self.assertIn("events: 2 delivered, 0 refused again", said)
+        self.assertIn("events: 3 delivered, 0 refused again", said)
         self.assertIn("rows: 2 delivered, 0 refused again", said)
         self.assertIn("local: 2 delivered, 0 refused again", said)
         self.assertIn("search: 1 delivered, 0 refused again, 1 superseded, left (drop them with: "
@@ -233,9 +236,10 @@ class EverySink(PoisonCase):
         for found in (self.in_postgres(), self.in_sqlite(), self.in_search()):
             equal(found, big1=big, large1=large, wordy1=wordy)
             self.assertTrue(has_newer(found))
-        replayed = {key: [r for _, r, _ in v] for key, v in self.in_kafka().items() if
-                    any(r for _, r, _ in v)}
-        self.assertEqual(replayed, {"big1": [True], "big2": [False, True]})
+        # The header says which; a live one may have come twice.
+        replayed = {key: [r for r, _ in dict.fromkeys((r, n) for _, r, n in v)]
+                    for key, v in self.in_kafka().items() if any(r for _, r, _ in v)}
+        self.assertEqual(replayed, {"big1": [True], "big2": [False, True, True]})
         self.dlq("drop", "--superseded", "--sink", "search")
         self.assertEqual(self.letters(), {})
         self.assertEqual(self.daemon.stop(), 0)
