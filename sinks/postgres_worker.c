@@ -380,7 +380,9 @@ end_failed(struct pg_worker *w)
 	/* Only rows can be refused for what is in them. */
 	if (was != PG_TXN && v == SINK_SPLIT)
 		v = SINK_HALT;
-	if (w->drop || was == PG_SESSION || was == PG_ROLLBACK) {
+	/* What an operator mends may be anything: then all is looked at again. */
+	if (w->drop || was == PG_SESSION || was == PG_ROLLBACK ||
+	    (v == SINK_HALT && was != PG_PURGE)) {
 		pg_link_drop(w->link);
 		forget_connection(w);
 	} else if (!pg_link_is_idle(w->link)) {
@@ -574,9 +576,9 @@ end_session(struct pg_worker *w)
 	}
 	(void)err_set(&why, ERR_NOT_FOUND,
 	    "postgres: the tables slipring_writer and slipring_position are missing; `slipring "
-	    "check "
-	    "--connect` prints how to create them, and with `create: true` the sink does so "
-	    "itself");
+	    "check --connect` prints how to create them, `create: true` does so");
+	pg_link_drop(w->link);
+	forget_connection(w);
 	give_back(w, SINK_HALT, &why);
 }
 

@@ -7,6 +7,7 @@ then the daemon, where the lane does with them what it does.
 import decimal
 import json
 import os
+import random
 import subprocess
 import sys
 import tempfile
@@ -85,6 +86,8 @@ class Drive:
         return os.pread(self.log.fileno(), 1 << 24, 0).decode()
 
     def close(self):
+        if self.log.closed:
+            return
         if self.process.poll() is None:
             self.process.stdin.close()
             try:
@@ -622,6 +625,145 @@ class Faults(SinkTest):
         d.send(record(1, "a", {}))
         d.close()
         self.assertEqual(d.process.returncode, 0)
+
+
+def plain(value):
+    """An attribute as the plain form has it, numbers exact."""
+    (tag, inner), = value.items()
+    if tag == "N":
+        return decimal.Decimal(inner)
+    if tag == "M":
+        return {k: plain(v) for k, v in inner.items()}
+    if tag == "L":
+        return [plain(v) for v in inner]
+    if tag == "NS":
+        return sorted(decimal.Decimal(n) for n in inner)
+    return sorted(inner) if tag in ("SS", "BS") else None if tag == "NULL" else inner
+
+
+class Daemon(SinkTest):
+    """The program, a table in DynamoDB Local, and both modes at once."""
+
+    ITEMS, WRITES, KILLS = 150, int(os.environ.get("WRITES", "3000")), 3
+
+    @classmethod
+    def setUpClass(cls):
+        cls.server = services.Postgres(fsync="off").start()
+        cls.source = support.DynamoDBLocal()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.source.close()
+        cls.server.close()
+
+    def setUp(self):
+        super().setUp()
+        self.work = support.Workspace("postgres")
+        self.addCleanup(self.work.close)
+        self.client = self.source.client()
+        self.addCleanup(self.client.close)
+        self.table = services.unique("t")
+        self.client.create_table(self.table)
+
+    def config(self, **sinks):
+        for sink in sinks.values():
+            sink.update(type="postgres", conninfo=self.conninfo, **{"from": ["s"]},
+                        breaker={"open": "1s"})
+        return support.config(self.work.path, self.source.endpoint,
+                              {"s": {"table": self.table, "poll": {"idle": "250ms"}}}, sinks)
+
+    def start(self, path):
+        d = support.run_daemon(path)
+        self.addCleanup(d.close)
+        return d
+
+    def write(self, rng):
+        key = "item-%d" % rng.randrange(self.ITEMS)
+        if rng.random() < 0.2:
+            self.client.call("DeleteItem", TableName=self.table, Key={"pk": {"S": key}})
+            return
+        self.client.call("PutItem", TableName=self.table, Item={
+            "pk": {"S": key}, "n": {"N": str(rng.randrange(10 ** 38))}, "b": {"B": "AP8="},
+            "small": {"N": "%de-120" % rng.randrange(1, 10 ** 20)}, "ok": {"BOOL": True},
+            "tags": {"SS": sorted({rng.choice("abcdef") for _ in range(3)})},
+            "deep": {"M": {"list": {"L": [{"NULL": True}, {"S": "Zürich \U0001f98e"}]}}}})
+
+    def scan(self):
+        items, start = {}, {}
+        while True:
+            page = self.client.call("Scan", TableName=self.table, **start)
+            for item in page["Items"]:
+                items[item["pk"]["S"]] = {k: plain(v) for k, v in item.items()}
+            if not page.get("LastEvaluatedKey"):
+                return items
+            start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
+
+    def copy(self):
+        return {pk: json.loads(text, parse_int=decimal.Decimal, parse_float=decimal.Decimal)
+                for pk, text in self.sql("SELECT pk, document::text FROM items")}
+
+    def test_equal_to_a_scan_after_kills(self):
+        path = self.config(copy={"table": "items", "create": True},
+                           history={"table": "history", "mode": "log", "create": True})
+        daemon, rng = self.start(path), random.Random(20261121)
+        part = self.WRITES // (self.KILLS + 2)
+        for _ in range(self.KILLS):
+            for _ in range(part):
+                self.write(rng)
+            daemon.kill()
+            daemon = self.start(path)
+        self.server.kill()
+        for _ in range(part):
+            self.write(rng)
+        self.server.restart()
+        for _ in range(part):
+            self.write(rng)
+        arn = self.client.call("DescribeTable", TableName=self.table)["Table"]["LatestStreamArn"]
+        events = [r for shard in self.client.read_stream(arn).values() for r in shard]
+        want = sorted("%040d" % int(json.loads(r)["dynamodb"]["SequenceNumber"]) for r in events)
+        support.wait_until("the whole history", lambda: self.sql(
+            "SELECT count(*) FROM history") == [(len(want),)], patience=120, step=0.2)
+        support.wait_until("the copy", lambda: self.copy() == self.scan(), step=0.5)
+        self.assertEqual([r[0] for r in self.sql("SELECT sequence FROM history ORDER BY 1")], want)
+        self.assertEqual(daemon.stop(), 0)
+
+    def test_poison_among_good_records(self):
+        self.sql("CREATE TABLE items (pk text PRIMARY KEY, n bigint CHECK (n <> 13), "
+                 "slipring_version text)")
+        path = self.config(copy={"table": "items", "create": True, "connections": 1,
+                                 "columns": {"n": "bigint"}})
+        for i in range(600):
+            self.client.call("PutItem", TableName=self.table, Item={
+                "pk": {"S": "k%d" % i}, "n": {"S": "no"} if i == 100 else
+                {"N": "13" if i == 300 else str(1000 + i)}})
+        daemon = self.start(path)
+        support.wait_until("all but two", lambda: self.sql(
+            "SELECT count(*) FROM items") == [(598,)])
+        self.assertEqual(self.sql("SELECT count(*) FROM items WHERE pk IN ('k100', 'k300')"),
+                         [(0,)])
+
+        def letters():
+            code, out, err = support.slipring("dlq", "list", "--json", "-c", path)
+            self.assertEqual(code, 0, err)
+            return sorted(json.dumps(row) for row in json.loads(out))
+
+        support.wait_until("two dead letters", lambda: len(letters()) == 2)
+        one, two = sorted(letters(), key=lambda row: "items_n_check" in row)
+        self.assertIn("column", one)
+        self.assertIn("items_n_check", two)
+        self.assertEqual(daemon.stop(), 0)
+
+    def test_check_connect(self):
+        path = self.config(copy={"table": "items"})
+        code, out, err = support.slipring("check", "--connect", "-c", path)
+        self.assertEqual(code, 1, out + err)
+        self.assertIn('CREATE TABLE IF NOT EXISTS "items"', out + err)
+        self.assertIn('"pk" text NOT NULL', out + err)
+        path = self.config(copy={"table": "items", "create": True})
+        code, out, err = support.slipring("check", "--connect", "-c", path)
+        self.assertEqual(code, 0, out + err)
+        self.assertIn("PostgreSQL 1", out)
+        self.assertEqual(self.sql("SELECT to_regclass('items')"), [(None,)])
 
 
 if __name__ == "__main__":
