@@ -192,7 +192,7 @@ write_marks(struct sqlite_batch *b, int64_t now_us, struct err *e)
 /* ---- rows ---- */
 
 /* The loop's core has the records and their bytes; fetched while SQLite works on those before, they
- * do not keep it waiting (bench/sqlite_bench.c: a tenth of the whole). */
+ * do not keep it waiting (seen in bench/sqlite_bench.c). */
 static void
 prefetch(const void *p, size_t n)
 {
