@@ -10,7 +10,7 @@
 /* Creation times are to the second, the service answers of a moment ago, and a clock
  * that differs by less than two seconds is taken for right. */
 #define SLACK_S 8
-#define EMPTY_MANY 50 /* of 1000 */
+#define EMPTY_MANY 10 /* of 1000: five in a row once in ten thousand million calls */
 
 static double
 age_by_figure(const struct lag_sum *sum)
