@@ -69,8 +69,8 @@ struct dead_letter { /* a record that its sink refused */
 	const char *reason;		  /* the last one */
 	unsigned attempts;		  /* submissions; those of one that comes again are added */
 	int64_t first_us, last_us;	  /* wall clock: first submission, last refusal */
-	/* Version (record/version.h) of the newest write of that item that the sink has
-	 * acknowledged since; "": none. */
+	/* Version (record/version.h) of the first newer change of that item that the sink has
+	 * acknowledged; "": none. */
 	const char *superseded;
 };
 
