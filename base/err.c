@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/utf8.h"
+
 static void set_text(struct err *, enum err_code, bool, const char *, va_list) PRINTF_LIKE(4, 0);
 
 static void
@@ -14,6 +16,7 @@ set_text(struct err *e, enum err_code code, bool retriable, const char *fmt, va_
 	e->code = code;
 	e->retriable = retriable;
 	(void)vsnprintf(e->text, sizeof e->text, fmt, ap);
+	utf8_mend(e->text);
 }
 
 int
@@ -56,6 +59,7 @@ err_prefix(struct err *e, const char *fmt, ...)
 	va_end(ap);
 	memcpy(tail, e->text, sizeof tail);
 	(void)snprintf(e->text, sizeof e->text, "%.200s: %.300s", head, tail);
+	utf8_mend(e->text);
 	return -1;
 }
 
@@ -92,6 +96,7 @@ err_errno(struct err *e, int errnum, const char *fmt, ...)
 	e->code = code;
 	e->retriable = retriable;
 	(void)snprintf(e->text, sizeof e->text, "%s: %s", head, strerror(errnum));
+	utf8_mend(e->text);
 	return -1;
 }
 

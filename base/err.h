@@ -3,7 +3,8 @@
  * Functions that can fail return int 0/-1 and fill a struct err the caller
  * owns (usually on its stack). The text is for people and begins with the
  * module ("store: cannot open /x: ..."); decisions look at code or retriable
- * only. The text never carries record contents or secrets.
+ * only. The text never carries record contents or secrets, and is UTF-8 even where
+ * it was cut to fit.
  */
 #ifndef BASE_ERR_H
 #define BASE_ERR_H

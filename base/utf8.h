@@ -5,6 +5,7 @@
 #define BASE_UTF8_H
 
 #include <stddef.h>
+#include <string.h>
 
 /* Length in bytes of the sequence at p (1..4), or 0 if it is not well-formed
  * within n bytes. */
@@ -38,6 +39,22 @@ utf8_length(const char *p, size_t n)
 	if (u[0] == 0xf4 && u[1] > 0x8f)
 		return 0;
 	return 4;
+}
+
+/* Puts '?' for each byte that is not part of UTF-8: what a cut has left of a letter, or what
+ * came like that from outside. JSON takes nothing else. */
+static inline void
+utf8_mend(char *text)
+{
+	size_t n = strlen(text);
+
+	for (size_t len; n != 0; text += len, n -= len) {
+		len = utf8_length(text, n);
+		if (len != 0)
+			continue;
+		*text = '?';
+		len = 1;
+	}
 }
 
 #endif

@@ -16,6 +16,7 @@
 #include <stdio.h>
 
 #include "base/log.h"
+#include "base/utf8.h"
 
 /* How long catching tracks wait for one of theirs without room. */
 #define PATIENCE (5 * USEC_SEC)
@@ -651,4 +652,5 @@ line_trouble(void *ctx, struct reader *rd, const struct api_result *rs)
 	(void)rd;
 	fd->call_errors++;
 	(void)snprintf(fd->trouble, sizeof fd->trouble, "%.255s", rs->err.text);
+	utf8_mend(fd->trouble);
 }

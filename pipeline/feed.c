@@ -14,6 +14,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/utf8.h"
 
 /* Date is to the second, and the answer was under way. */
 #define SKEW_SEEN (2 * USEC_SEC)
@@ -317,6 +318,7 @@ feed_note_trouble(struct feed *fd, const struct api_result *rs)
 
 	fd->call_errors++;
 	(void)snprintf(fd->trouble, sizeof fd->trouble, "%.255s", rs->err.text);
+	utf8_mend(fd->trouble);
 	log_warn("feed", fd->name, "%s", rs->err.text);
 	if (pl->host.trouble != NULL)
 		pl->host.trouble(pl->host.ctx, fd->name, listed, &rs->err);

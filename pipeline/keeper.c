@@ -7,6 +7,7 @@
 #include "base/backoff.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/utf8.h"
 
 struct items {
 	struct keep_item *first, **tail;
@@ -121,6 +122,7 @@ on_durable(void *arg, const struct err *e)
 	if (e != NULL) {
 		k->failures++;
 		(void)snprintf(k->trouble, sizeof k->trouble, "%.255s", e->text);
+		utf8_mend(k->trouble);
 		log_error("store", "", "cannot save positions, will try again: %s", e->text);
 		requeue(k);
 		loop_timer_arm(k->timer, backoff_next(&k->backoff, k->loop));

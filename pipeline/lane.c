@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/utf8.h"
 
 const char *
 lane_state_name(enum lane_state s)
@@ -79,6 +80,7 @@ lane_halt(struct lane *ln, enum lane_halt cause, const char *why)
 	ln->halt = cause;
 	log_error("lane", ln->name, "stopped: %s", why);
 	(void)snprintf(ln->stats.last_error, sizeof ln->stats.last_error, "%.255s", why);
+	utf8_mend(ln->stats.last_error);
 	lane_begin_break(ln, "halted");
 }
 

@@ -18,6 +18,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/utf8.h"
 
 /* ---- suspects ---- */
 
@@ -149,6 +150,7 @@ lane_refuse(struct lane *ln, struct entry *en, const char *why)
 		return;
 	}
 	(void)snprintf(reason, sizeof reason, "%.511s", why);
+	utf8_mend(reason);
 	ln->stats.rejected++;
 	ln->stats.rejected_in_row++;
 	ln->failing_since = 0;

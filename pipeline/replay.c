@@ -12,6 +12,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/utf8.h"
 #include "pipeline/dead_letter.h"
 
 #define BATCH_LETTERS 100
@@ -94,6 +95,7 @@ job_end(struct job *jb, const char *why)
 		return;
 	jb->state = JOB_DONE;
 	(void)snprintf(jb->why, sizeof jb->why, "%s", why);
+	utf8_mend(jb->why);
 	loop_timer_disarm(jb->timer);
 	log_info("dlq", name,
 	    "%s ended delivered=%llu refused=%llu superseded=%llu dropped=%llu%s%s%s",

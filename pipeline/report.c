@@ -12,6 +12,7 @@
 #include "base/backoff.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/utf8.h"
 
 /* ---- done, one way or the other ---- */
 
@@ -136,9 +137,10 @@ batch_settled(struct lane *ln, struct batch *b)
 static void
 note_error(struct lane *ln, const struct err *why)
 {
-	if (why != NULL)
-		(void)snprintf(
-		    ln->stats.last_error, sizeof ln->stats.last_error, "%.255s", why->text);
+	if (why == NULL)
+		return;
+	(void)snprintf(ln->stats.last_error, sizeof ln->stats.last_error, "%.255s", why->text);
+	utf8_mend(ln->stats.last_error);
 }
 
 static void

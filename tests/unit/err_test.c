@@ -49,6 +49,29 @@ prefix_keeps_code_and_fits(void **state)
 	assert_non_null(strstr(e.text, "b: b")); /* both parts are there */
 }
 
+/* What is not UTF-8 cannot be shown as JSON: a cut in the middle of a letter would take the
+ * whole of `slipring status` with it. */
+static void
+text_is_utf8(void **state)
+{
+	struct err e;
+	char big[600];
+
+	(void)state;
+	for (size_t i = 0; i + 2 < sizeof big; i += 2)
+		memcpy(big + i, "\xc3\xa9", 3);
+	err_set(&e, ERR_IO, "%s", big);
+	assert_int_equal(strlen(e.text), sizeof e.text - 1);
+	assert_string_equal(e.text + sizeof e.text - 4, "\xc3\xa9?");
+	err_prefix(&e, "%s", "x");
+	assert_string_equal(e.text + strlen(e.text) - 2, "\xc3\xa9");
+	err_prefix(&e, "%s", "xy\xff");
+	assert_memory_equal(e.text, "xy?: x: \xc3\xa9", 10);
+	assert_int_equal(e.text[strlen(e.text) - 1], '?');
+	err_errno(&e, EIO, "%.3s", big);
+	assert_memory_equal(e.text, "\xc3\xa9?: ", 5);
+}
+
 static void
 from_errno(void **state)
 {
@@ -90,6 +113,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(set_and_retry),
 	    cmocka_unit_test(prefix_keeps_code_and_fits),
+	    cmocka_unit_test(text_is_utf8),
 	    cmocka_unit_test(from_errno),
 	    cmocka_unit_test(exit_codes),
 	};
