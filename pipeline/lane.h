@@ -111,7 +111,7 @@ struct lane_stats {	    /* since the start; counters are of records unless they 
 	struct histogram batch_records;	   /* records a batch */
 	struct histogram latency;	   /* submit to report, each record */
 	int64_t acked_at;		   /* monotonic; 0: never */
-	int64_t last_created_us;	   /* creation time of the last acked record; 0: none */
+	int64_t last_created_us;	   /* of the last acked record, replays apart; 0: none */
 	char last_error[256];		   /* "" while all is well */
 };
 

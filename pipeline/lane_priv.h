@@ -99,6 +99,7 @@ struct lane {
 	enum lane_halt halt;	       /* wanted, or done */
 	bool closing;		       /* the sink reports what it held, for the last time */
 	int64_t failing_since;	       /* monotonic: nothing got through since; 0: something did */
+	int64_t gave_up_at;	       /* monotonic; 0: never */
 	int64_t failed_at;	       /* monotonic: the breaker counted a failure */
 	struct loop_timer *pump_timer; /* next pass, end of linger, next retry */
 	struct loop_timer *room_timer;

@@ -217,6 +217,10 @@ lane_gives_up(const struct lane *ln, const struct entry *en)
 
 	if (ln->conf.give_up_us == 0 || !lane_usable(ln) || !key_order_first(&en->key))
 		return false;
+	/* Nothing got through since the last: it is the target, and not all that is held. */
+	if (ln->gave_up_at != 0 && ln->stats.acked_at < ln->gave_up_at &&
+	    now - ln->gave_up_at < ln->conf.give_up_us)
+		return false;
 	if (ln->state == LANE_PROBING && ln->failing_since != 0 && ln->failing_since < since)
 		since = ln->failing_since;
 	return now - since >= ln->conf.give_up_us;
@@ -230,5 +234,6 @@ lane_give_up(struct lane *ln, struct entry *en)
 	(void)snprintf(text, sizeof text, "gave up after %" PRId64 " s of retries: %.400s",
 	    ln->conf.give_up_us / USEC_SEC, ln->stats.last_error);
 	ln->stats.gave_up++;
+	ln->gave_up_at = loop_now(ln->loop);
 	lane_refuse(ln, en, text);
 }

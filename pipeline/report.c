@@ -45,7 +45,7 @@ entry_acked(struct lane *ln, struct entry *en)
 	ln->stats.acked_at = loop_now(ln->loop);
 	ln->stats.rejected_in_row = 0;
 	ln->failing_since = 0;
-	if (en->d.rec->created_us > 0)
+	if (en->d.rec->created_us > 0 && !en->d.replayed)
 		ln->stats.last_created_us = en->d.rec->created_us;
 	if (ln->host.acked != NULL)
 		ln->host.acked(ln->host.ctx, &en->d);
@@ -137,7 +137,8 @@ batch_settled(struct lane *ln, struct batch *b)
 static void
 note_error(struct lane *ln, const struct err *why)
 {
-	if (why == NULL)
+	/* How to go on after a halt is not overwritten by what was out beside it. */
+	if (why == NULL || ln->halt != LANE_HALT_NONE)
 		return;
 	(void)snprintf(ln->stats.last_error, sizeof ln->stats.last_error, "%.255s", why->text);
 	utf8_mend(ln->stats.last_error);

@@ -280,6 +280,8 @@ test_halt_and_resume(void **state)
 	assert_non_null(strstr(fx->log,
 	    "stopped: test: mapping of field; when that is mended: "
 	    "slipring resume s"));
+	/* Nine more of its batch said the same, and none of them how to go on. */
+	assert_non_null(strstr(lane_stats_get(fx->lane)->last_error, "slipring resume s"));
 	fx->mended = true;
 	run_for(fx, 120 * USEC_SEC);
 	assert_int_equal(lane_state_get(fx->lane), LANE_HALTED);
@@ -337,6 +339,29 @@ test_gives_up_of_an_outage(void **state)
 	fixture_close(fx);
 }
 
+/* As above, and the breaker holds everything: that is no reason to give up all of it. */
+static void
+test_gives_up_one_of_what_is_held(void **state)
+{
+	struct fixture *fx = fixture_new(20, 20);
+
+	(void)state;
+	fx->judge = retry;
+	fx->until = 19;
+	fx->conf.breaker_failures = 1000000;
+	fx->conf.give_up_us = 60 * USEC_SEC;
+	open_lane(fx);
+	run_for(fx, 110 * USEC_SEC);
+	assert_int_equal(fx->dead_count, 1);
+	run_for(fx, 60 * USEC_SEC);
+	assert_int_equal(fx->dead_count, 2);
+	fx->mended = true;
+	run_for(fx, 60 * USEC_SEC);
+	assert_true(all_done(fx));
+	assert_int_equal(fx->order_count, 18);
+	fixture_close(fx);
+}
+
 /* ---- breaker ---- */
 
 /* Ten batches that are out together when the target goes are one failure. */
@@ -376,6 +401,7 @@ main(void)
 	    cmocka_unit_test(test_halt_and_resume),
 	    cmocka_unit_test(test_gives_up),
 	    cmocka_unit_test(test_gives_up_of_an_outage),
+	    cmocka_unit_test(test_gives_up_one_of_what_is_held),
 	    cmocka_unit_test(test_one_failure_at_a_time),
 	};
 
