@@ -69,7 +69,7 @@ struct lane_host {
 	void (*bury)(void *ctx, struct lane *ln, struct reject *rj);
 	/* The sink has it; its window's frontier moves after this. */
 	void (*acked)(void *ctx, const struct delivery *d);
-	/* Asked of a replay before each submit: would it overwrite something newer? */
+	/* Asked of a replay before each submit: is it not to be delivered any more? */
 	bool (*stale)(void *ctx, const struct delivery *d);
 	/* A replay is done; refused: when it is durable again. */
 	void (*replayed)(void *ctx, struct window *w, uint64_t ticket, enum lane_fate fate);

@@ -343,7 +343,8 @@ replay_halted(struct slot *sl)
 bool
 job_running(const struct slot *sl)
 {
-	return sl->job != NULL && sl->job->state != JOB_DONE;
+	/* What the lane still has of one that ended early is borrowed from it. */
+	return sl->job != NULL && (sl->job->state != JOB_DONE || sl->job->open != 0);
 }
 
 bool
