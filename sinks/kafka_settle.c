@@ -291,12 +291,12 @@ give_to_reaper(struct sink *s)
 static void
 after_events(struct sink *s)
 {
+	if (s->pending != NULL && !s->p->broken)
+		kafka_send_pending(s);
 	if (s->p->broken && !s->p->retiring)
 		kafka_retire(s);
 	else if (s->p->retiring && s->p->first == NULL)
 		give_to_reaper(s);
-	else if (s->pending != NULL)
-		kafka_send_pending(s);
 	kafka_maybe_ready(s);
 }
 
