@@ -225,8 +225,11 @@ add_put(struct sql *q)
 	rows_add_columns(&q->out, l, "", true);
 	buf_add_str(&q->out, ") DO UPDATE SET ");
 	rows_add_assignments(&q->out, l);
-	buf_addf(
-	    &q->out, " WHERE %s.\"" ROWS_VERSION "\" < excluded.\"" ROWS_VERSION "\"", q->table);
+	/* A row that somebody loaded has no version, and is older than any change. */
+	buf_addf(&q->out,
+	    " WHERE %s.\"" ROWS_VERSION "\" IS NULL OR %s.\"" ROWS_VERSION
+	    "\" < excluded.\"" ROWS_VERSION "\"",
+	    q->table, q->table);
 }
 
 /* ?1.. key, then the version. */
@@ -237,7 +240,8 @@ add_remove(struct sql *q)
 
 	buf_addf(&q->out, "DELETE FROM %s WHERE ", q->table);
 	add_key_is(&q->out, l, 1);
-	buf_addf(&q->out, " AND \"" ROWS_VERSION "\" < ?%zu", l->key_count + 1);
+	buf_addf(&q->out, " AND (\"" ROWS_VERSION "\" IS NULL OR \"" ROWS_VERSION "\" < ?%zu)",
+	    l->key_count + 1);
 }
 
 /* ?1 canonical key, ?2 version, ?3 now, ?4.. key: unless a newer row is there. */

@@ -102,6 +102,29 @@ older_changes_never_win(void **state)
 	copy_close(&x);
 }
 
+/* Rows that somebody loaded before have no version, and are older than any change. */
+static void
+loaded_rows_are_older_than_any_change(void **state)
+{
+	struct copy x;
+	struct change v[2];
+
+	(void)state;
+	copy_open(&x, NULL);
+	run_sql(&x,
+	    "CREATE TABLE orders (pk TEXT PRIMARY KEY, document TEXT, slipring_version TEXT);"
+	    "INSERT INTO orders VALUES ('a', '{}', NULL), ('b', '{}', NULL), ('c', '{}', NULL)");
+	copy_start(&x);
+	change_put(&v[0], 1, "a", "{\"N\":\"1\"}");
+	change_remove(&v[1], 2, "b");
+	copy_write(&x, v, 2);
+	assert_acked(v, 2);
+	assert_rows(&x, DOCUMENTS, "a|{\"pk\":\"a\",\"v\":1};c|{}");
+	assert_rows(&x, TOMBSTONES, "[\"b\"]|002");
+	changes_close(v, 2);
+	copy_close(&x);
+}
+
 static void
 a_new_item_removes_the_tombstone(void **state)
 {
@@ -836,6 +859,7 @@ main(void)
 	    cmocka_unit_test(items_as_they_are_now),
 	    cmocka_unit_test(the_same_again_changes_nothing),
 	    cmocka_unit_test(older_changes_never_win),
+	    cmocka_unit_test(loaded_rows_are_older_than_any_change),
 	    cmocka_unit_test(a_new_item_removes_the_tombstone),
 	    cmocka_unit_test(a_replaced_stream_is_newer),
 	    cmocka_unit_test(old_tombstones_go),
