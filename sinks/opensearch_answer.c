@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "record/value.h"
 
@@ -20,21 +21,30 @@
 
 /* ---- reasons ---- */
 
+/* Are these the last words of the text? */
+static bool
+ends_in(struct slice text, const char *words)
+{
+	size_t n = strlen(words);
+
+	while (text.n > 0 && text.p[text.n - 1] == ' ')
+		text.n--;
+	return text.n >= n && strncasecmp(text.p + text.n - n, words, n) == 0 &&
+	    (text.n == n || text.p[text.n - n - 1] == ' ');
+}
+
 static bool
 names_follow(struct slice text)
 {
 	static const char *const words[] = {"field", "fields", "type", "index", "mapper", "within",
 	    "mapping for", "introduction of", "setting"};
 
-	while (text.n > 0 && text.p[text.n - 1] == ' ')
-		text.n--;
-	for (size_t i = 0; i < ARRAY_LEN(words); i++) {
-		size_t n = strlen(words[i]);
-
-		if (text.n >= n && memcmp(text.p + text.n - n, words[i], n) == 0 &&
-		    (text.n == n || text.p[text.n - n - 1] == ' '))
+	/* "failed to parse date field [2026-13-01]": its value, not its name. */
+	if (ends_in(text, "date field"))
+		return false;
+	for (size_t i = 0; i < ARRAY_LEN(words); i++)
+		if (ends_in(text, words[i]))
 			return true;
-	}
 	return false;
 }
 
@@ -44,6 +54,13 @@ only_digits(const char *p, const char *end)
 	while (p < end && *p >= '0' && *p <= '9')
 		p++;
 	return p == end;
+}
+
+/* A limit or a count ("[1000] has been exceeded"), but "Value [40000] is out of range". */
+static bool
+is_count(struct slice text, const char *from, const char *close)
+{
+	return close - from < 8 && only_digits(from + 1, close) && !ends_in(text, "value");
 }
 
 static void
@@ -80,7 +97,7 @@ os_reason_write(struct slice raw, struct buf *out)
 		if (close == NULL || close - (text.p + i) > 120)
 			break;
 		if (names_follow((struct slice){text.p, i}) ||
-		    (close - (text.p + i) < 8 && only_digits(text.p + i + 1, close)))
+		    is_count((struct slice){text.p, i}, text.p + i, close))
 			buf_add_printable(
 			    out, (struct slice){text.p + i, (size_t)(close - text.p) + 1 - i});
 		else
@@ -233,6 +250,9 @@ static const struct rule item_rules[] = {
     {400, 404, "index_not_found_exception", SINK_HALT},
     {400, 400, "index_closed_exception", SINK_HALT},
     {400, 400, "invalid_index_name_exception", SINK_HALT},
+    /* The index would be made now, and the cluster has as many shards as it may: not the
+     * document's fault, and it passes. */
+    {400, 400, "validation_exception", SINK_RETRY},
     {404, 404, NULL, SINK_RETRY},
     /* Another writer came between a script's reading and its writing, four times: that
      * does not say which of the two is newer. The script will. */

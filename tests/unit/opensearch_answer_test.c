@@ -69,6 +69,10 @@ test_verdicts(void **state)
 		 "mapping set to strict, dynamic introduction of [x] within [_doc] is not allowed"),
 		false, false, SINK_REJECT, "introduction of [x] within [_doc]"},
 	    {ERR(400, "index_closed_exception", "closed"), false, false, SINK_HALT, "is closed"},
+	    {ERR(400, "validation_exception",
+		 "Validation Failed: 1: this action would add [2] total shards, but this cluster "
+		 "currently has [1000]/[1000] maximum shards open;"),
+		false, false, SINK_RETRY, "currently has [1000]/[1000] maximum shards open"},
 	    {ERR(400, "invalid_index_name_exception", "x"), false, false, SINK_HALT, "400"},
 	    {"{\"status\":400,\"error\":{\"type\":\"illegal_argument_exception\",\"reason\":"
 	     "\"failed "
@@ -167,6 +171,10 @@ test_reasons(void **state)
 	    {"The depth of the field has exceeded the allowed limit of [20]. This limit",
 		"The depth of the field has exceeded the allowed limit of [20]. This limit"},
 	    {"[secret] is odd [unclosed secret", "[...] is odd"},
+	    {"failed to parse date field [secret] with format [epoch_millis]",
+		"failed to parse date field [...] with format [...]"},
+	    {"Value [40000] is out of range for a short",
+		"Value [...] is out of range for a short"},
 	    {"Document contains at least one immense term in field=\\\"x\\\" ... '[115, 101]...'",
 		"Document contains at least one immense term in field"},
 	    {"", ""},
