@@ -153,6 +153,15 @@ worker_of(struct sink *s, const struct delivery *d)
 	return &s->workers[d->key_hash % s->count];
 }
 
+static bool
+is_busy(const struct sink *s)
+{
+	for (unsigned i = 0; i < s->count; i++)
+		if (s->workers[i].count != 0)
+			return true;
+	return false;
+}
+
 static void
 build_and_push(struct sink *s, struct pg_worker *w, struct pg_request *rq)
 {
@@ -180,6 +189,8 @@ postgres_submit(struct sink *s, struct delivery *const *batch, size_t count)
 			return SINK_FULL;
 		}
 	}
+	if (s->fenced)
+		s->fenced = is_busy(s);
 	for (size_t i = 0; i < count; i++) {
 		struct pg_worker *w = worker_of(s, batch[i]);
 

@@ -274,7 +274,9 @@ dial(const char *conninfo, const char *sink, int cancel, struct pg_dialed *out)
 		more = false;
 		got = conn != NULL ? wait_for(conn, cancel) : REFUSED;
 		if (got == UP) {
-			(void)PQsetErrorVerbosity(conn, PQERRORS_DEFAULT);
+			/* What the connection itself says, later, goes on after what a
+			 * statement was refused for: without the row in its DETAIL. */
+			(void)PQsetErrorVerbosity(conn, PQERRORS_SQLSTATE);
 			out->conn = conn;
 			break;
 		}

@@ -159,8 +159,13 @@ on_io(void *arg, int fd, unsigned events)
 	bool eof;
 
 	(void)fd;
-	if ((events & LOOP_WRITE) != 0 && l->waiting)
-		(void)flush(l);
+	if ((events & LOOP_WRITE) != 0 && l->waiting) {
+		/* A large batch on a slow line: what was taken off us is a sign of life too. */
+		if (flush(l))
+			loop_timer_arm(l->limit, l->answer_us);
+		else if (l->broken)
+			loop_timer_arm(l->soon, 0);
+	}
 	if ((events & LOOP_READ) == 0)
 		return;
 	eof = PQconsumeInput(l->conn) == 0;

@@ -69,7 +69,8 @@ struct sink {
 	struct pg_worker *workers; /* owned */
 	unsigned count;
 	struct buf sql;
-	int64_t epoch;			/* 0: not claimed, or taken from us */
+	int64_t epoch; /* 0: not claimed, or taken from us */
+	bool fenced;   /* another has it; until all was given back, and somebody said to go on */
 	const struct pg_worker *full;	/* said SINK_FULL for its sake; owes ready() */
 	struct loop_timer *purge_timer; /* owned */
 	bool purge_due;

@@ -415,7 +415,8 @@ pg_sink_ddl(const char *schema, unsigned at, struct buf *out)
 /* name, type without domains, modifier, "must be given a value" */
 const char pg_describe_sql[] =
     "SELECT a.attname, CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.oid END::bigint, "
-    "a.atttypmod, a.attnotnull AND NOT a.atthasdef AND a.attidentity = '', "
+    "CASE WHEN t.typtype = 'd' THEN t.typtypmod ELSE a.atttypmod END, a.attnotnull AND NOT "
+    "a.atthasdef AND a.attidentity = '', "
     "pg_catalog.format_type(a.atttypid, a.atttypmod) "
     "FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type t ON t.oid = a.atttypid "
     "WHERE a.attrelid = pg_catalog.to_regclass($1) AND a.attnum > 0 AND NOT a.attisdropped";

@@ -51,11 +51,11 @@ static const struct pg_fault faults[] = {
     {"39", SINK_SPLIT, PG_QUIET, "a function of the database failed"},
     {"3D", SINK_HALT, PG_DROP, NULL}, /* no such database */
     {"3F", SINK_HALT, 0, NULL},	      /* no such schema */
-    {"40", SINK_RETRY, 0, NULL},      /* serialization, deadlock */
-    {"42", SINK_HALT, 0, NULL},	      /* table, column, type, permission */
-    {"44", SINK_SPLIT, 0, NULL},      /* WITH CHECK OPTION of a view */
-    {"53", SINK_RETRY, 0, NULL},      /* resources */
-    {"54", SINK_SPLIT, 0, NULL},      /* limits of the server that a row passes */
+    {"40", SINK_RETRY, 0, "a deadlock, or a serialization failure"},
+    {"42", SINK_HALT, 0, NULL},	 /* table, column, type, permission */
+    {"44", SINK_SPLIT, 0, NULL}, /* WITH CHECK OPTION of a view */
+    {"53", SINK_RETRY, 0, NULL}, /* resources */
+    {"54", SINK_SPLIT, 0, NULL}, /* limits of the server that a row passes */
     {"55", SINK_RETRY, 0, NULL},
     {"57", SINK_RETRY, PG_DROP, NULL}, /* shut down, starting, ended by an administrator */
     {"58", SINK_RETRY, 0, NULL},       /* files of the server */
@@ -63,6 +63,8 @@ static const struct pg_fault faults[] = {
     {"P0", SINK_SPLIT, PG_QUIET, "a trigger or a function of the database refused it"},
     {"XX", SINK_RETRY, PG_DROP, NULL},
 };
+
+#define OF_A_FUNCTION "P0001"
 
 static const struct pg_fault unknown = {"", SINK_RETRY, PG_DROP, NULL};
 
@@ -111,13 +113,21 @@ pg_fault_say(const PGresult *res, const char *what, struct err *why)
 {
 	const char *state = PQresultErrorField(res, PG_DIAG_SQLSTATE);
 	const char *said = PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY);
+	bool nested = PQresultErrorField(res, PG_DIAG_CONTEXT) != NULL;
 	const struct pg_fault *f = pg_fault_of(state != NULL ? state : "");
 	char words[256] = "";
+
+	/* A code that a function of the database made up: it will say so again. */
+	if (f == &unknown && nested)
+		f = pg_fault_of(OF_A_FUNCTION);
 
 	/* Without a code it is libpq itself that speaks: the connection. */
 	if (said == NULL)
 		said = PQresultErrorMessage(res);
-	if ((f->flags & PG_QUIET) == 0)
+	/* Said inside of something, it may be RAISE with any code and any words. */
+	if (nested && f->what == NULL)
+		said = "said by a function or trigger of the database; its words are not shown";
+	if ((f->flags & PG_QUIET) == 0 && !(nested && f->what != NULL))
 		pg_words(said, words, sizeof words);
 	if (strncmp(f->state, "22", 2) == 0)
 		cut_value(words);

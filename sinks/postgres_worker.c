@@ -380,8 +380,9 @@ end_failed(struct pg_worker *w)
 	/* Only rows can be refused for what is in them. */
 	if (was != PG_TXN && v == SINK_SPLIT)
 		v = SINK_HALT;
-	/* What an operator mends may be anything: then all is looked at again. */
-	if (w->drop || was == PG_SESSION || was == PG_ROLLBACK ||
+	/* What an operator mends may be anything: then all is looked at again. So are tables
+	 * that could not be created. */
+	if (w->drop || was == PG_SESSION || was == PG_CREATE || was == PG_ROLLBACK ||
 	    (v == SINK_HALT && was != PG_PURGE)) {
 		pg_link_drop(w->link);
 		forget_connection(w);
@@ -412,7 +413,18 @@ fail(struct pg_worker *w, enum sink_verdict v, bool drop, const struct err *why)
 	w->why = *why;
 }
 
-/* Another one has the epoch: this sink stays away until somebody decides. */
+static void
+say_fenced(const struct sink *s, struct err *why)
+{
+	(void)err_set(why, ERR_LOCKED,
+	    "postgres: another slipring writes as sink \"%s\" to this database (slipring_writer "
+	    "says "
+	    "which); stop one of them or give one sink another name, then `slipring resume %s`",
+	    s->env.name, s->env.name);
+}
+
+/* Another one has the epoch: this sink stays away until somebody decides, with all of its
+ * connections. */
 static void
 fail_fenced(struct pg_worker *w)
 {
@@ -421,11 +433,8 @@ fail_fenced(struct pg_worker *w)
 
 	if (s->epoch == w->epoch)
 		s->epoch = 0;
-	(void)err_set(&why, ERR_LOCKED,
-	    "postgres: another slipring writes as sink \"%s\" to this database (slipring_writer "
-	    "says "
-	    "which); stop one of them or give one sink another name, then `slipring resume %s`",
-	    s->env.name, s->env.name);
+	s->fenced = true;
+	say_fenced(s, &why);
 	fail(w, SINK_HALT, false, &why);
 }
 
@@ -675,8 +684,10 @@ on_down(void *ctx, const struct err *why, const char *state)
 	if (was == PG_IDLE || was == PG_WAITING)
 		log_info("postgres", w->s->env.name, "%s", why->text);
 	/* The server's reason says more than that the connection is lost. */
-	if (w->failed && w->verdict == SINK_RETRY)
+	if (w->failed && w->verdict != SINK_SPLIT) {
 		why = &w->why;
+		v = w->verdict;
+	}
 	give_back(w, v == SINK_HALT ? SINK_HALT : SINK_RETRY, why);
 	if (was == PG_CLAIM)
 		wake_waiting(w->s);
@@ -711,6 +722,15 @@ somebody_claims(const struct sink *s)
 }
 
 static void
+give_back_fenced(struct pg_worker *w)
+{
+	struct err why;
+
+	say_fenced(w->s, &why);
+	give_back(w, SINK_HALT, &why);
+}
+
+static void
 go_idle(struct pg_worker *w)
 {
 	const struct pg_target *t;
@@ -719,6 +739,8 @@ go_idle(struct pg_worker *w)
 		begin_purge(w);
 	else if (w->count == 0)
 		return;
+	else if (w->s->fenced)
+		give_back_fenced(w);
 	else if (w->s->epoch == 0 && somebody_claims(w->s))
 		set_state(w, PG_WAITING);
 	else if (w->s->epoch == 0)

@@ -289,6 +289,19 @@ class TableMode(SinkTest):
         self.assertIn("P0001", why)
         self.assertNotIn("secret", why)
 
+    def test_words_of_a_function_are_not_shown_whatever_its_code(self):
+        self.sql("CREATE TABLE items (pk text PRIMARY KEY, document jsonb, slipring_version text)")
+        self.sql("CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN "
+                 "RAISE EXCEPTION 'not %', NEW.pk USING ERRCODE = NEW.document->>'code'; END$$")
+        self.sql("CREATE TRIGGER no BEFORE INSERT ON items FOR EACH ROW EXECUTE FUNCTION no()")
+        d = self.drive(connections=1)
+        # A check that a function makes, and a code of the function's own.
+        for seq, code in ((1, "23514"), (2, "SR001")):
+            verdict, why = d.submit(record(seq, "secret", {"code": {"S": code}}))
+            self.assertEqual(verdict, "REJECT", why)
+            self.assertIn(code, why)
+            self.assertNotIn("secret", why)
+
     def test_two_tables_through_one_sink(self):
         d = self.drive(table="{table}")
         d.send(record(1, "same", {"n": {"N": "1"}}), table="one")
@@ -425,6 +438,26 @@ class Faults(SinkTest):
         self.sql("ALTER TABLE items ALTER n TYPE bigint, ALTER d TYPE numeric, ADD more jsonb, "
                  "ALTER tenant DROP NOT NULL")
         self.assertAll("ACK", d.submit(record(1, "a", {"n": {"N": "1"}})))
+
+    def test_a_domain_that_rounds_is_a_misfit(self):
+        self.sql("CREATE DOMAIN price AS numeric(10,2)")
+        self.sql("CREATE TABLE items (pk text PRIMARY KEY, d price, slipring_version text)")
+        verdict, why = self.drive(columns={"d": "numeric"}).submit(record(1, "a", {"d": {"N": "1.005"}}))
+        self.assertEqual(verdict, "HALT", self.sql("SELECT d FROM items"))
+        self.assertIn('"d" is price and must be numeric', why)
+
+    def test_permission_to_create_comes_later(self):
+        user = self.server.PASSWORD_USER
+        d = self.drive(self.server.conninfo(self.db, user=user, password=self.server.PASSWORD))
+        verdict, why = d.submit(record(1, "a", {}))
+        self.assertEqual(verdict, "HALT")
+        self.assertIn("permission denied", why)
+        # Granted and resumed: nobody has to start it anew.
+        self.sql("GRANT CREATE ON SCHEMA public TO %s" % user)
+        self.assertAll("ACK", d.submit(record(1, "a", {})))
+        self.sql("DROP TABLE items")
+        self.assertEqual(d.submit(record(2, "a", {}))[0], "HALT")
+        self.assertAll("ACK", d.submit(record(2, "a", {})))
 
     def test_no_unique_index_and_no_permission(self):
         self.sql("CREATE TABLE items (pk text, document jsonb, slipring_version text)")
@@ -585,6 +618,18 @@ class Faults(SinkTest):
         # `slipring resume` of the first: now it is the one.
         self.assertAll("ACK", first.submit(record(8, "a", {"n": {"N": "8"}})))
         self.assertEqual(second.submit(record(9, "a", {}))[0], "HALT")
+
+    def test_no_connection_takes_back_what_another_was_fenced_from(self):
+        first = self.drive(connections=2)
+        # One of its two connections is not needed yet.
+        self.assertAll("ACK", first.submit(record(1, "a", {})))
+        second = self.drive()
+        self.assertAll("ACK", second.submit(record(2, "a", {})))
+        many = [record(10 + i, "k%d" % i, {}) for i in range(16)]
+        self.assertAll("HALT", first.submit(*many, record(9, "a", {})))
+        self.assertAll("ACK", second.submit(record(3, "a", {})))
+        self.assertEqual(self.sql("SELECT epoch FROM slipring_writer"), [(2,)])
+        self.assertAll("ACK", first.submit(*many))
 
     def test_disk_full(self):
         """A tablespace on a small tmpfs: the table and its index are there."""
