@@ -4,8 +4,8 @@
 #include "record/key.h"
 
 static char pk[] = "pk", sk[] = "sk";
-static const struct key_schema hash_and_range = {{pk, sk}};
-static const struct key_schema hash_only = {{pk, NULL}};
+static const struct key_schema hash_and_range = {.names = {pk, sk}};
+static const struct key_schema hash_only = {.names = {pk, NULL}};
 static const struct key_schema no_names;
 
 static void
@@ -25,7 +25,7 @@ attributes_in_schema_order(void **state)
 {
 	static const char forward[] = "{\"pk\":{\"S\":\"o-1\"},\"sk\":{\"N\":\"12.50\"}}";
 	static const char backward[] = "{\"sk\":{\"N\":\"12.50\"},\"pk\":{\"S\":\"o-1\"}}";
-	static const struct key_schema turned = {{sk, pk}};
+	static const struct key_schema turned = {.names = {sk, pk}};
 
 	(void)state;
 	assert_key(forward, &hash_and_range, "[\"o-1\",12.5]");
