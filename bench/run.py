@@ -89,12 +89,12 @@ def all_sinks():
             time.sleep(0.5)
             if not daemon.running():
                 sys.exit(daemon.stderr())
-            worst = max(worst, resident(daemon.process.pid)[0])
+            worst = max(worst, resident(daemon.child.pid)[0])
             code, out, _ = support.slipring("status", "-c", path, "--json")
             for s in json.loads(out)["sinks"] if code == 0 else []:
                 if s["acked"] >= RECORDS:
                     done.setdefault(s["name"], time.monotonic() - begun)
-        high = resident(daemon.process.pid)[1]
+        high = resident(daemon.child.pid)[1]
         daemon.stop()
         print("all sinks at once: %d records from 4 shards over HTTP" % RECORDS)
         for name, seconds in sorted(done.items(), key=lambda d: d[1]):
