@@ -24,7 +24,8 @@ SEEDS_FAST = "1..300"
 SEEDS_ASAN = "1..100"
 SEEDS_ALL = "1..4000"
 # With threads of their own; the rest has nothing for ThreadSanitizer to find.
-THREADED = ("store_test", "store_damage_test", "audit*_test", "sqlite*_test", "log_test", "loop_test")
+THREADED = ("store_test", "store_damage_test", "audit*_test", "sqlite*_test", "kafka_reaper_test",
+            "log_test", "loop_test")
 # A system test that names one of these (tests/system/support.py and services.py) needs
 # a real service.
 SERVICES = ("DynamoDBLocal", "services.DynamoDB", "services.Kafka", "services.Postgres",
