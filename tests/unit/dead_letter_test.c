@@ -1021,6 +1021,35 @@ a_rate_is_kept(void **state)
 	fixture_close(fx);
 }
 
+/* The second portion cannot be read while the first is still with the sink: what it has is
+ * borrowed from the job, so no other may take its place. */
+static void
+one_that_ends_early_keeps_its_place(void **state)
+{
+	struct fixture *fx = fixture_new(0);
+	struct err e;
+
+	(void)state;
+	refuse(fx, 1, 10);
+	deliver(fx, 1, 10, 200);
+	fake_run(fx->loop, USEC_SEC);
+	refuse(fx, 1, 0);
+	fx->kept.rows[3].d.record = SLICE_LIT("{");
+	fx->silent = true;
+	replay(fx, 20);
+	fake_run(fx->loop, USEC_SEC);
+	assert_int_equal(lane_out(fx->slot.lane), 2);
+	assert_true(job_running(&fx->slot));
+	assert_int_equal(
+	    job_start(&fx->slot, JOB_REPLAY, &(struct letter_query){.sink = "out"}, 0, &e), -1);
+	fx->silent = false;
+	loop_timer_arm(fx->sink->answer, 0);
+	fake_run(fx->loop, USEC_SEC);
+	assert_false(job_running(&fx->slot));
+	assert_int_equal(letters_kept(fx), 8);
+	fixture_close(fx);
+}
+
 static void
 memory_is_asked_for(void **state)
 {
@@ -1105,6 +1134,7 @@ main(void)
 	    cmocka_unit_test(a_full_disk_delays_and_loses_nothing),
 	    cmocka_unit_test(it_ends_when_letters_are_gone_for_good),
 	    cmocka_unit_test(a_rate_is_kept),
+	    cmocka_unit_test(one_that_ends_early_keeps_its_place),
 	    cmocka_unit_test(memory_is_asked_for),
 	    cmocka_unit_test(letters_are_dropped),
 	    cmocka_unit_test(sinks_of_shard_order_take_nothing_late),
