@@ -74,8 +74,9 @@ send_item(struct sink *s, struct kafka_item *it)
 		if ((it->unsent & message) == 0)
 			continue;
 		code = kafka_producer_send(s->p, it, message, s->conf->headers);
-		/* With nothing under way there will never be room. */
-		if (code == RD_KAFKA_RESP_ERR__QUEUE_FULL && s->p->out > 0)
+		/* What an event has reported fills it until that event is destroyed. With
+		 * nothing under way there will never be room. */
+		if (code == RD_KAFKA_RESP_ERR__QUEUE_FULL && (s->p->out > 0 || s->p->event != NULL))
 			return false;
 		if (code == RD_KAFKA_RESP_ERR__QUEUE_FULL)
 			code = RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE;
