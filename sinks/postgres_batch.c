@@ -135,6 +135,7 @@ pg_builder_close(struct pg_builder *b)
 		b->targets = t->next;
 		pg_target_close(t);
 	}
+	rows_owners_close(&b->owners);
 	last_key_close(&b->last);
 	buf_close(&b->arena);
 	buf_close(&b->text);
@@ -181,11 +182,16 @@ static const struct pg_target *
 target_of(struct pg_builder *b, const struct delivery *d, struct err *e)
 {
 	struct rows_keys keys = {.count = 0};
+	bool table = b->conf->mode == ROWS_TABLE;
 
-	if (b->conf->mode == ROWS_TABLE && rows_keys_of(d->rec, d->origin, &keys, e) != 0)
-		return NULL;
 	buf_reset(&b->text);
 	pg_table_write(b->conf, d->origin, &b->text);
+	if (table && rows_own(&b->owners, buf_cstr(&b->text), d->origin->stream, false, e) != 0) {
+		(void)err_prefix(e, "postgres");
+		return NULL;
+	}
+	if (table && rows_keys_of(d->rec, d->origin, &keys, e) != 0)
+		return NULL;
 	return find_or_make(b, buf_slice(&b->text), &keys, e);
 }
 

@@ -44,6 +44,7 @@ struct pg_builder {
 	const struct pg_conf *conf; /* borrowed */
 	struct pg_target *targets;  /* owned */
 	unsigned target_count;
+	struct rows_owner *owners; /* owned */
 	struct last_key last;
 	struct buf arena, text;
 	struct rows_cell *cells; /* owned */

@@ -13,6 +13,7 @@ struct probe {
 	const struct sink_probe *p;
 	PGconn *conn;
 	struct buf sql, text;
+	struct rows_owner *owners; /* owned */
 };
 
 static void
@@ -222,6 +223,21 @@ look_target(struct probe *b, const struct pg_target *t)
 	say(b, SINK_FOUND_OK, buf_cstr(&b->text));
 }
 
+/* Its table's name is in text, then. */
+static bool
+owns_table(struct probe *b, const struct origin *o)
+{
+	struct err why;
+
+	buf_reset(&b->text);
+	pg_table_write(b->conf, o, &b->text);
+	if (b->conf->mode == ROWS_LOG ||
+	    rows_own(&b->owners, buf_cstr(&b->text), o->stream, false, &why) == 0)
+		return true;
+	say(b, SINK_FOUND_BAD, why.text);
+	return false;
+}
+
 static void
 look_origin(struct probe *b, const struct origin *o, unsigned id)
 {
@@ -239,8 +255,10 @@ look_origin(struct probe *b, const struct origin *o, unsigned id)
 		say(b, SINK_FOUND_NOTE, buf_cstr(&b->text));
 		return;
 	}
-	buf_reset(&b->text);
-	pg_table_write(b->conf, o, &b->text);
+	if (!owns_table(b, o)) {
+		rows_keys_close(&keys);
+		return;
+	}
 	if (pg_target_new(&t, b->conf, id, buf_slice(&b->text), &keys, &why) != 0) {
 		say(b, SINK_FOUND_BAD, why.text);
 		return;
@@ -281,6 +299,7 @@ pg_probe(const void *conf, const struct sink_probe *p, struct err *e)
 			look_origin(&b, &p->origins[i], (unsigned)i);
 	}
 	PQfinish(b.conn);
+	rows_owners_close(&b.owners);
 	buf_close(&b.sql);
 	buf_close(&b.text);
 	return 0;

@@ -22,6 +22,7 @@ struct sqlite_batch {
 	const struct sqlite_conf *conf; /* borrowed */
 	const char *name;		/* the sink's; borrowed */
 	struct sqlite_table *tables;	/* owned */
+	struct rows_owner *owners;	/* owned */
 	struct sqlite_table **of;	/* owned; of_cap long: the table of each item of a job */
 	size_t of_cap;
 	sqlite3_stmt *begin, *commit, *mark; /* owned */

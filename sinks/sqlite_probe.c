@@ -14,7 +14,8 @@
 struct look {
 	const struct sqlite_conf *conf;
 	const struct sink_probe *p;
-	sqlite3 *db; /* owned; NULL: no file yet */
+	sqlite3 *db;		   /* owned; NULL: no file yet */
+	struct rows_owner *owners; /* owned */
 };
 
 static void say(const struct look *k, enum sink_finding f, const char *fmt, ...) PRINTF_LIKE(3, 4);
@@ -96,12 +97,16 @@ look_at_existing(const struct look *k, struct sqlite_table *t)
 }
 
 static void
-look_at_table(const struct look *k, const struct origin *o, const char *name)
+look_at_table(struct look *k, const struct origin *o, const char *name)
 {
 	struct rows_keys keys = {.count = 0};
 	struct sqlite_table *t;
 	struct err e;
 
+	if (k->conf->mode == ROWS_TABLE && rows_own(&k->owners, name, o->stream, true, &e) != 0) {
+		say(k, SINK_FOUND_BAD, "sqlite: %s", e.text);
+		return;
+	}
 	if (k->conf->mode == ROWS_TABLE && !rows_keys_of_schema(o->schema, &keys)) {
 		say(k, SINK_FOUND_NOTE,
 		    "table \"%s\": the types of the key of %s are not known, so its columns were "
@@ -136,6 +141,7 @@ sqlite_probe(const void *sink_conf, const struct sink_probe *p, struct err *e)
 		look_at_table(&k, &p->origins[i], buf_cstr(&name));
 	}
 	buf_close(&name);
+	rows_owners_close(&k.owners);
 	(void)sqlite3_close(k.db);
 	return 0;
 }

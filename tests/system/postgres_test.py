@@ -309,6 +309,17 @@ class TableMode(SinkTest):
         self.assertEqual(self.rows("one"), {"same": {"pk": "same", "n": 1}})
         self.assertEqual(self.rows("two"), {"same": {"pk": "same", "n": 2}})
 
+    def test_two_streams_into_one_table(self):
+        d = self.drive(connections=1)
+        self.assertAll("ACK", d.submit(record(1, "same", {"n": {"N": "1"}}), table="one"))
+        verdict, why = d.submit(record(2, "same", {"n": {"N": "2"}}), table="two")
+        self.assertEqual(verdict, "HALT")
+        self.assertIn("streams one and two both go to table items", why)
+        self.assertEqual(self.rows(), {"same": {"pk": "same", "n": 1}})
+        log = self.drive(table="changes", mode="log")
+        for table in ("one", "two"):
+            self.assertAll("ACK", log.submit(record(1, "same", {}), table=table))
+
     def test_in_a_schema(self):
         self.sql("CREATE SCHEMA \"ware.house\"")
         self.sql("CREATE SCHEMA w")

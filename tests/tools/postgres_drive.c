@@ -160,12 +160,12 @@ submit(struct drive *g, char *table, char *shard, const char *body)
 	buf_add_str(&b, body);
 	if (g->page_count == 999 || page_parse(&page, &b, &e) != 0)
 		die("no page");
-	*o = (struct origin){.stream = "s",
-	    .table = mem_strdup(table),
+	*o = (struct origin){.table = mem_strdup(table),
 	    .arn = "arn:aws:dynamodb:eu-west-1:1:table/t/stream/2026-11-21T07:29:37.000",
 	    .label = "2026-11-21T07:29:37.000",
 	    .shard = mem_strdup(shard),
 	    .schema = &g->schema};
+	o->stream = o->table;
 	g->pages[g->page_count++] = page;
 	batch = mem_array(page->count + 1, sizeof(struct delivery *));
 	for (size_t i = 0; i < page->count; i++) {

@@ -225,6 +225,32 @@ two_tables_in_one_file(void **state)
 	copy_close(&x);
 }
 
+/* Items of one key would overwrite each other. */
+static void
+two_streams_for_one_table_halt(void **state)
+{
+	struct origin users = orders;
+	struct copy x;
+	struct change v[2];
+
+	(void)state;
+	users.stream = "users";
+	users.table = "Orders"; /* to SQLite the same */
+	copy_open(&x, NULL);
+	copy_start(&x);
+	change_put(&v[0], 1, "a", "{\"N\":\"1\"}");
+	change_make(&v[1], 2, "MODIFY", "\"pk\":{\"S\":\"a\"}", "\"v\":{\"N\":\"2\"}", &users);
+	copy_write(&x, v, 1);
+	for (int i = 0; i < 2; i++) {
+		copy_write(&x, v + 1, 1);
+		assert_verdict(
+		    &v[1], SINK_HALT, "streams orders and users both go to table Orders");
+	}
+	assert_rows(&x, DOCUMENTS, "a|{\"pk\":\"a\",\"v\":1}");
+	changes_close(v, 2);
+	copy_close(&x);
+}
+
 /* ---- values ---- */
 
 static void
@@ -787,16 +813,41 @@ note_finding(void *ctx, enum sink_finding f, const char *text)
 }
 
 static void
-probe(struct copy *x, struct said *s, const struct origin *o)
+probe_all(struct copy *x, struct said *s, const struct origin *o, size_t count)
 {
 	struct sink_probe p = {
-	    .name = "copy", .origins = o, .origin_count = 1, .ctx = s, .say = note_finding};
+	    .name = "copy", .origins = o, .origin_count = count, .ctx = s, .say = note_finding};
 	struct err e;
 
 	buf_reset(&s->text);
 	memset(s->count, 0, sizeof s->count);
 	if (sink_sqlite.probe(&x->conf, &p, &e) != 0)
 		fail_msg("%s", e.text);
+}
+
+static void
+probe(struct copy *x, struct said *s, const struct origin *o)
+{
+	probe_all(x, s, o, 1);
+}
+
+static void
+the_probe_finds_two_streams_for_one_table(void **state)
+{
+	struct key_schema schema = {.names = {(char[]){"pk"}, NULL}, .types = {'S', 0}};
+	struct origin o[2] = {orders, orders};
+	struct copy x;
+	struct said s = {.text = BUF_INIT(1u << 16)};
+
+	(void)state;
+	o[0].schema = o[1].schema = &schema;
+	o[1].stream = "users";
+	copy_open(&x, NULL);
+	probe_all(&x, &s, o, 2);
+	assert_int_equal(s.count[SINK_FOUND_BAD], 1);
+	assert_non_null(strstr(buf_cstr(&s.text), "streams orders and users both go to table"));
+	buf_close(&s.text);
+	copy_close(&x);
 }
 
 static void
@@ -864,6 +915,7 @@ main(void)
 	    cmocka_unit_test(a_replaced_stream_is_newer),
 	    cmocka_unit_test(old_tombstones_go),
 	    cmocka_unit_test(two_tables_in_one_file),
+	    cmocka_unit_test(two_streams_for_one_table_halt),
 	    cmocka_unit_test(every_type_has_its_form),
 	    cmocka_unit_test(numbers_are_whole),
 	    cmocka_unit_test(numbers_as_keys),
@@ -881,6 +933,7 @@ main(void)
 	    cmocka_unit_test(mistakes_in_the_configuration),
 	    cmocka_unit_test(every_code_has_its_verdict),
 	    cmocka_unit_test(the_probe_prints_what_is_missing),
+	    cmocka_unit_test(the_probe_finds_two_streams_for_one_table),
 	    cmocka_unit_test(times_are_of_one_width),
 	};
 
