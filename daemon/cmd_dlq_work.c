@@ -149,7 +149,7 @@ post(const struct work *w, const struct listen_address *where, json_t **out, str
 	text = json_dumps(body, JSON_COMPACT);
 	json_decref(body);
 	if (text == NULL)
-		return err_set(e, ERR_USAGE, "--key, --reason: that is no UTF-8");
+		return err_set(e, ERR_USAGE, "--key, --reason, --sink: that is no UTF-8");
 	r = admin_post(where, w->replay ? "/dlq/replay" : "/dlq/drop", slice_of(text), out, e);
 	free(text);
 	if (r != 0 && e->code == ERR_NETWORK)

@@ -25,7 +25,7 @@ struct dlq_select {
 /* ERR_USAGE. The options that a command does not have are not asked for. */
 int dlq_select_args(
     struct dlq_select *s, const struct args *a, const struct config *c, struct err *e) MUST_CHECK;
-json_t *dlq_select_json(const struct dlq_select *s); /* new reference */
+json_t *dlq_select_json(const struct dlq_select *s); /* new reference; NULL: no UTF-8 */
 /* Borrows from doc. ERR_USAGE says which member is wrong. */
 int dlq_select_parse(struct dlq_select *s, const json_t *doc, struct err *e) MUST_CHECK;
 void dlq_select_close(struct dlq_select *s);

@@ -193,11 +193,11 @@ dlq_select_args(struct dlq_select *s, const struct args *a, const struct config 
 
 /* ---- as JSON, and back ---- */
 
-static void
+/* False: it is no UTF-8. */
+static bool
 set_text(json_t *o, const char *name, const char *v)
 {
-	if (v != NULL)
-		json_object_set_new(o, name, json_string(v));
+	return v == NULL || json_object_set_new(o, name, json_string(v)) == 0;
 }
 
 json_t *
@@ -209,11 +209,13 @@ dlq_select_json(const struct dlq_select *s)
 	    q->superseded, "fresh", q->fresh);
 	json_t *ids;
 
-	set_text(o, "sink", q->sink);
-	set_text(o, "reason", q->reason);
-	set_text(o, "key", q->key);
-	set_text(o, "hash_key", q->hash_key);
-	set_text(o, "swapped", q->swapped);
+	/* One that is left out would mean more letters. */
+	if (!set_text(o, "sink", q->sink) || !set_text(o, "reason", q->reason) ||
+	    !set_text(o, "key", q->key) || !set_text(o, "hash_key", q->hash_key) ||
+	    !set_text(o, "swapped", q->swapped)) {
+		json_decref(o);
+		return NULL;
+	}
 	if (q->ids != NULL) {
 		ids = json_array();
 		for (size_t i = 0; i < q->id_count; i++)
@@ -270,6 +272,38 @@ get_ids(struct dlq_select *s, const json_t *doc, struct err *e)
 	return 0;
 }
 
+static int
+get_flag(const json_t *doc, const char *name, bool *out, struct err *e)
+{
+	const json_t *v = json_object_get(doc, name);
+
+	*out = json_is_true(v);
+	return v == NULL || json_is_boolean(v)
+	    ? 0
+	    : err_set(e, ERR_USAGE, "\"%s\" must be true or false", name);
+}
+
+/* A selector that nobody here understands must not mean everything. */
+static int
+know_all(json_t *doc, struct err *e)
+{
+	static const char *const known[] = {"sink", "reason", "key", "hash_key", "swapped", "ids",
+	    "from_us", "to_us", "limit", "superseded", "fresh", "rate"};
+	const char *name;
+	json_t *v;
+
+	json_object_foreach(doc, name, v)
+	{
+		size_t i = 0;
+
+		while (i < ARRAY_LEN(known) && strcmp(name, known[i]) != 0)
+			i++;
+		if (i == ARRAY_LEN(known))
+			return err_set(e, ERR_USAGE, "\"%.100s\" is not known", name);
+	}
+	return 0;
+}
+
 int
 dlq_select_parse(struct dlq_select *s, const json_t *doc, struct err *e)
 {
@@ -279,7 +313,9 @@ dlq_select_parse(struct dlq_select *s, const json_t *doc, struct err *e)
 	*s = (struct dlq_select){.any = false};
 	if (!json_is_object(doc))
 		return err_set(e, ERR_USAGE, "the body must be a JSON object");
-	if (get_text(doc, "sink", &q->sink, e) != 0 ||
+	if (know_all((json_t *)(uintptr_t)doc, e) != 0 ||
+	    get_flag(doc, "superseded", &q->superseded, e) != 0 ||
+	    get_flag(doc, "fresh", &q->fresh, e) != 0 || get_text(doc, "sink", &q->sink, e) != 0 ||
 	    get_text(doc, "reason", &q->reason, e) != 0 || get_text(doc, "key", &q->key, e) != 0 ||
 	    get_text(doc, "hash_key", &q->hash_key, e) != 0 ||
 	    get_text(doc, "swapped", &q->swapped, e) != 0 ||
@@ -290,8 +326,6 @@ dlq_select_parse(struct dlq_select *s, const json_t *doc, struct err *e)
 		return -1;
 	}
 	q->limit = (size_t)limit;
-	q->superseded = json_is_true(json_object_get(doc, "superseded"));
-	q->fresh = json_is_true(json_object_get(doc, "fresh"));
 	if ((q->hash_key == NULL) != (q->swapped == NULL))
 		return err_set(e, ERR_USAGE, "\"hash_key\" and \"swapped\" go together");
 	return 0;
