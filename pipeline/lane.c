@@ -79,7 +79,7 @@ lane_halt(struct lane *ln, enum lane_halt cause, const char *why)
 		return;
 	ln->halt = cause;
 	log_error("lane", ln->name, "stopped: %s", why);
-	(void)snprintf(ln->stats.last_error, sizeof ln->stats.last_error, "%.255s", why);
+	(void)snprintf(ln->stats.last_error, sizeof ln->stats.last_error, "%.511s", why);
 	utf8_mend(ln->stats.last_error);
 	lane_begin_break(ln, "halted");
 }

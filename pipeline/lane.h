@@ -112,7 +112,7 @@ struct lane_stats {	    /* since the start; counters are of records unless they 
 	struct histogram latency;	   /* submit to report, each record */
 	int64_t acked_at;		   /* monotonic; 0: never */
 	int64_t last_created_us;	   /* of the last acked record, replays apart; 0: none */
-	char last_error[256];		   /* "" while all is well */
+	char last_error[512];		   /* "" while all is well; 255 of the sink's own */
 };
 
 int lane_new(struct lane **out, struct loop *lp, const char *name, const struct sink_ops *ops,

@@ -50,6 +50,7 @@ struct fixture {
 	int64_t answer_us;
 	unsigned poison, until; /* numbers poison..until are refused */
 	bool mended;
+	char more[300]; /* of the sink's words */
 	struct submit submits[SUBMITS_MAX];
 	size_t submit_count, answered;
 	unsigned acked[RECORDS_MAX], order[RECORDS_MAX * 4];
@@ -113,7 +114,7 @@ answer(void *arg)
 			enum sink_verdict v = behind ? SINK_RETRY : fx->judge(fx, number, n);
 
 			failed = failed || v == SINK_SPLIT || v == SINK_RETRY;
-			(void)err_set(&why, ERR_REFUSED, "test: mapping of field");
+			(void)err_set(&why, ERR_REFUSED, "test: mapping of field%s", fx->more);
 			if (v == SINK_ACK) {
 				fx->acked[number]++;
 				fx->order[fx->order_count++] = number;

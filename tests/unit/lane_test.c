@@ -291,6 +291,22 @@ test_halt_and_resume(void **state)
 	fixture_close(fx);
 }
 
+/* However much the target has to say: how to go on is not cut off. */
+static void
+test_a_long_reason_to_halt(void **state)
+{
+	struct fixture *fx = fixture_new(1, 1);
+
+	(void)state;
+	memset(fx->more, 'x', sizeof fx->more - 1);
+	fx->judge = halt;
+	open_lane(fx);
+	run_for(fx, USEC_SEC);
+	assert_int_equal(lane_state_get(fx->lane), LANE_HALTED);
+	assert_non_null(strstr(lane_stats_get(fx->lane)->last_error, "slipring resume s"));
+	fixture_close(fx);
+}
+
 /* ---- giving up ---- */
 
 /* Others get through: the record's own time counts. */
@@ -399,6 +415,7 @@ main(void)
 	    cmocka_unit_test(test_brake),
 	    cmocka_unit_test(test_brake_forgets),
 	    cmocka_unit_test(test_halt_and_resume),
+	    cmocka_unit_test(test_a_long_reason_to_halt),
 	    cmocka_unit_test(test_gives_up),
 	    cmocka_unit_test(test_gives_up_of_an_outage),
 	    cmocka_unit_test(test_gives_up_one_of_what_is_held),
