@@ -96,14 +96,26 @@ part_of(struct pg_request *rq, const struct pg_target *t)
 	return p;
 }
 
+/* By pointer first; but dead letters of one shard, when they are replayed, have an origin each,
+ * and one row cannot be written twice in a statement. */
+static struct pg_mark *
+mark_of(struct pg_request *rq, const struct origin *o)
+{
+	for (size_t i = rq->mark_count; i-- > 0;)
+		if (rq->marks[i].origin == o)
+			return &rq->marks[i];
+	for (size_t i = rq->mark_count; i-- > 0;)
+		if (strcmp(rq->marks[i].origin->shard, o->shard) == 0 &&
+		    strcmp(rq->marks[i].origin->arn, o->arn) == 0)
+			return &rq->marks[i];
+	return NULL;
+}
+
 static void
 mark(struct pg_request *rq, const struct delivery *d)
 {
-	struct pg_mark *m = NULL;
+	struct pg_mark *m = mark_of(rq, d->origin);
 
-	for (size_t i = rq->mark_count; i-- > 0 && m == NULL;)
-		if (rq->marks[i].origin == d->origin)
-			m = &rq->marks[i];
 	if (m != NULL) {
 		if (seq_cmp(&d->rec->seq, &m->seq) > 0)
 			m->seq = d->rec->seq;
@@ -186,7 +198,7 @@ target_of(struct pg_builder *b, const struct delivery *d, struct err *e)
 
 	buf_reset(&b->text);
 	pg_table_write(b->conf, d->origin, &b->text);
-	if (table && rows_own(&b->owners, buf_cstr(&b->text), d->origin->stream, false, e) != 0) {
+	if (table && rows_own(&b->owners, buf_cstr(&b->text), d->origin, false, e) != 0) {
 		(void)err_prefix(e, "postgres");
 		return NULL;
 	}

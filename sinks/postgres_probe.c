@@ -232,7 +232,7 @@ owns_table(struct probe *b, const struct origin *o)
 	buf_reset(&b->text);
 	pg_table_write(b->conf, o, &b->text);
 	if (b->conf->mode == ROWS_LOG ||
-	    rows_own(&b->owners, buf_cstr(&b->text), o->stream, false, &why) == 0)
+	    rows_own(&b->owners, buf_cstr(&b->text), o, false, &why) == 0)
 		return true;
 	say(b, SINK_FOUND_BAD, why.text);
 	return false;

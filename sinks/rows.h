@@ -120,11 +120,11 @@ rows_cell_bytes(const struct rows_cell *c, const struct buf *arena)
 	return (struct slice){c->p != NULL ? c->p : arena->p + c->at, c->n};
 }
 
-/* Which stream's items go to which table, of table mode: the first that comes has it. A
- * list begins as NULL. */
+/* Which source table's items go to which table, of table mode: the first that comes has
+ * it. A list begins as NULL. */
 struct rows_owner;
-/* fold: names that differ in case only are one table. ERR_CONFIG: it is another stream's. */
-int rows_own(struct rows_owner **list, const char *table, const char *stream, bool fold,
+/* fold: names that differ in case only are one table. ERR_CONFIG: it is another's. */
+int rows_own(struct rows_owner **list, const char *table, const struct origin *origin, bool fold,
     struct err *e) MUST_CHECK;
 void rows_owners_close(struct rows_owner **list);
 

@@ -9,8 +9,19 @@
 
 struct rows_owner {
 	struct rows_owner *next;
-	char *table, *stream; /* owned */
+	char *table; /* owned */
+	char *whose; /* owned; the source table's ARN */
 };
+
+/* Of the source's table: its streams replace each other, and a stream's name in our
+ * configuration may change while dead letters have the old one. */
+static struct slice
+whose_is(const struct origin *o)
+{
+	const char *at = o->arn != NULL ? strstr(o->arn, "/stream/") : NULL;
+
+	return at != NULL ? (struct slice){o->arn, (size_t)(at - o->arn)} : slice_of(o->table);
+}
 
 static const struct rows_owner *
 owner_of(const struct rows_owner *o, const char *table, bool fold)
@@ -21,21 +32,24 @@ owner_of(const struct rows_owner *o, const char *table, bool fold)
 }
 
 int
-rows_own(struct rows_owner **list, const char *table, const char *stream, bool fold, struct err *e)
+rows_own(struct rows_owner **list, const char *table, const struct origin *origin, bool fold,
+    struct err *e)
 {
 	const struct rows_owner *o = owner_of(*list, table, fold);
+	struct slice whose = whose_is(origin);
 	struct rows_owner *new;
 
-	if (o != NULL && strcmp(o->stream, stream) == 0)
+	if (o != NULL && slice_is(whose, o->whose))
 		return 0;
 	if (o != NULL)
 		return err_set(e, ERR_CONFIG,
-		    "streams %.60s and %.60s both go to table %.100s, where items of one key would "
+		    "items of %.120s and of %.*s both go to table %.60s, where those of one key "
+		    "would "
 		    "overwrite each other: put {table} or {stream} into `table`, or use mode: log",
-		    o->stream, stream, table);
+		    o->whose, (int)(whose.n > 120 ? 120 : whose.n), whose.p, table);
 	new = mem_new(sizeof *new);
 	*new = (struct rows_owner){
-	    .next = *list, .table = mem_strdup(table), .stream = mem_strdup(stream)};
+	    .next = *list, .table = mem_strdup(table), .whose = mem_slicedup(whose)};
 	*list = new;
 	return 0;
 }
@@ -48,7 +62,7 @@ rows_owners_close(struct rows_owner **list)
 	while ((o = *list) != NULL) {
 		*list = o->next;
 		free(o->table);
-		free(o->stream);
+		free(o->whose);
 		free(o);
 	}
 }

@@ -118,8 +118,7 @@ table_of(struct sqlite_batch *b, const struct delivery *d, struct sqlite_table *
 	buf_reset(&b->table_name);
 	sqlite_table_name(b->conf, d->origin, &b->table_name);
 	name = buf_cstr(&b->table_name);
-	if (b->conf->mode == ROWS_TABLE &&
-	    rows_own(&b->owners, name, d->origin->stream, true, e) != 0)
+	if (b->conf->mode == ROWS_TABLE && rows_own(&b->owners, name, d->origin, true, e) != 0)
 		return err_prefix(e, "sqlite");
 	*out = table_named(b, name);
 	if (*out == NULL && table_make(b, d, name, out, e) != 0)

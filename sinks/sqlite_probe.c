@@ -103,7 +103,7 @@ look_at_table(struct look *k, const struct origin *o, const char *name)
 	struct sqlite_table *t;
 	struct err e;
 
-	if (k->conf->mode == ROWS_TABLE && rows_own(&k->owners, name, o->stream, true, &e) != 0) {
+	if (k->conf->mode == ROWS_TABLE && rows_own(&k->owners, name, o, true, &e) != 0) {
 		say(k, SINK_FOUND_BAD, "sqlite: %s", e.text);
 		return;
 	}

@@ -309,12 +309,18 @@ class TableMode(SinkTest):
         self.assertEqual(self.rows("one"), {"same": {"pk": "same", "n": 1}})
         self.assertEqual(self.rows("two"), {"same": {"pk": "same", "n": 2}})
 
+    def test_dead_letters_of_one_shard_are_one_request(self):
+        d = self.drive(connections=1)
+        self.assertAll("ACK", d.submit(record(1, "a", {}), record(3, "b", {}), record(2, "c", {}),
+                                       shard="replayed"))
+        self.assertEqual(self.sql("SELECT sequence::text FROM slipring_position"), [("3",)])
+
     def test_two_streams_into_one_table(self):
         d = self.drive(connections=1)
         self.assertAll("ACK", d.submit(record(1, "same", {"n": {"N": "1"}}), table="one"))
         verdict, why = d.submit(record(2, "same", {"n": {"N": "2"}}), table="two")
         self.assertEqual(verdict, "HALT")
-        self.assertIn("streams one and two both go to table items", why)
+        self.assertRegex(why, "items of arn:.*/one and of arn:.*/two both go to table items")
         self.assertEqual(self.rows(), {"same": {"pk": "same", "n": 1}})
         log = self.drive(table="changes", mode="log")
         for table in ("one", "two"):

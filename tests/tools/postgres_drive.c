@@ -8,6 +8,7 @@
  *   probe TABLE TYPE     what check --connect says; TYPE: of the key attribute pk
  *   status               what `slipring status` shows of it
  *
+ * Of the shard "replayed" each record has an origin of its own, as dead letters have.
  * On standard output, for each line but those with +, one JSON object: the verdicts of all
  * records since the last, in the order of submission, and the last reason. A script sees so what
  * the sink does by itself: the lane would try again.
@@ -39,8 +40,10 @@ struct drive {
 	size_t page_count;
 	struct origin origins[1000];
 	struct key_schema schema;
+	struct origin *copies; /* owned; of each item, as replayed dead letters have them */
 	struct err why;
 	bool ready, late;
+	bool own_origins; /* a shard called "replayed" */
 };
 
 static const char *const words[] = {"ACK", "RETRY", "REJECT", "HALT", "SPLIT"};
@@ -142,10 +145,23 @@ print_results(struct drive *g)
 	for (size_t i = 0; i < g->page_count; i++) {
 		page_unref(g->pages[i]);
 		free((char *)(uintptr_t)g->origins[i].table);
+		free((char *)(uintptr_t)g->origins[i].arn);
 		free((char *)(uintptr_t)g->origins[i].shard);
 	}
 	g->n = g->page_count = 0;
 	g->why.text[0] = '\0';
+}
+
+static char *
+arn_dup(const char *table)
+{
+	struct buf b = BUF_INIT(4096);
+	char *text;
+
+	buf_addf(&b, "arn:aws:dynamodb:eu-west-1:1:table/%s/stream/2026-11-21T07:29:37.000", table);
+	text = mem_strdup(buf_cstr(&b));
+	buf_close(&b);
+	return text;
 }
 
 static void
@@ -161,11 +177,12 @@ submit(struct drive *g, char *table, char *shard, const char *body)
 	if (g->page_count == 999 || page_parse(&page, &b, &e) != 0)
 		die("no page");
 	*o = (struct origin){.table = mem_strdup(table),
-	    .arn = "arn:aws:dynamodb:eu-west-1:1:table/t/stream/2026-11-21T07:29:37.000",
+	    .arn = arn_dup(table),
 	    .label = "2026-11-21T07:29:37.000",
 	    .shard = mem_strdup(shard),
 	    .schema = &g->schema};
 	o->stream = o->table;
+	g->own_origins = strcmp(shard, "replayed") == 0;
 	g->pages[g->page_count++] = page;
 	batch = mem_array(page->count + 1, sizeof(struct delivery *));
 	for (size_t i = 0; i < page->count; i++) {
@@ -175,8 +192,9 @@ submit(struct drive *g, char *table, char *shard, const char *body)
 			die("too many records");
 		buf_reset(&key);
 		key_write(&page->records[i], NULL, &key);
+		g->copies[g->n - 1] = *o;
 		*it = (struct item){.d = {.rec = &page->records[i],
-					.origin = o,
+					.origin = g->own_origins ? &g->copies[g->n - 1] : o,
 					.key_hash = key_hash(buf_slice(&key))},
 		    .verdict = -1};
 		batch[i] = &it->d;
@@ -232,6 +250,7 @@ main(int argc, char **argv)
 
 	g.conf = mem_new(sink_postgres.conf_size);
 	g.items = mem_array(RECORDS_MAX, sizeof *g.items);
+	g.copies = mem_array(RECORDS_MAX, sizeof *g.copies);
 	if (argc != 3)
 		die("usage: postgres_drive CONFIG NAME");
 	if (conf_parse(&doc, slice_of(argv[1]), "drive", &e) != 0 ||
@@ -257,6 +276,7 @@ main(int argc, char **argv)
 	conf_wipe(sink_postgres.keys, g.conf);
 	free(g.conf);
 	free(g.items);
+	free(g.copies);
 	free(line);
 	return 0;
 }
