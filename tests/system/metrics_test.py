@@ -424,7 +424,8 @@ class Lag(Case):
             ages.append(delivery)
         text = self.status(d)[1]
         self.assertRegex(text, r"(?m)^down +orders +copy .* breaker open, next try in \ds$")
-        self.assertRegex(text, r"(?m)^copy: .*locked")
+        # Wrapped where the path of the copy says.
+        self.assertRegex(text, r"(?m)^copy: sqlite: [^\n]*(\n    [^\n]*)?\blocked")
         other.execute("ROLLBACK")
         page = self.until(d, "the copy", lambda p: p.lag("copy") == p.lag("trail") == done)
         self.assertEqual(page.one("slipring_sink_acked_total", sink="trail"), 320)

@@ -94,6 +94,9 @@ class _Connection:
             strike = self.proxy.spring(self, direction, data)
             if strike is not None:
                 data = data[:strike]
+                # Before the target can answer what goes on now.
+                if direction == TO_TARGET:
+                    self.deaf.add(TO_CLIENT)
             if direction not in self.deaf:
                 if data:
                     sink.sendall(data)
