@@ -6,6 +6,10 @@
  * one before was answered; no fence and no position. The sink: pages are
  * parsed, ordered, sorted out by key, encoded, sent, fenced, and every record is reported.
  *
+ * Each connection keeps a server's process busy. With as many as there are cores less one the
+ * sink has a core to itself, and the ratio says whether it keeps the server waiting; with
+ * one for every core what the sink computes is taken from the server.
+ *
  * usage: postgres_bench [CONNINFO]; or SLIPRING_BENCH_POSTGRES has it.
  */
 #include "bench/drive.h"
@@ -21,9 +25,10 @@
 #include "record/key.h"
 #include "sinks/postgres_batch.h"
 
-enum { RECORDS = 20000, KEYS = 15000, BATCH = 500, CONNECTIONS = 2, ROUNDS = 5 };
+enum { RECORDS = 50000, KEYS = 37500, BATCH = 500, CONNECTIONS_MAX = 2, ROUNDS = 5 };
 
 static const char *conninfo;
+static int connections; /* of this run */
 
 static NORETURN void
 die(const char *what, const char *why)
@@ -77,10 +82,10 @@ refuse(void *ctx, struct delivery *d, const struct err *why)
 
 /* The requests that the sink would make of the records, for each connection. */
 static void
-make_requests(struct pg_builder *b, struct bare v[CONNECTIONS], size_t *pages)
+make_requests(struct pg_builder *b, struct bare v[CONNECTIONS_MAX], size_t *pages)
 {
 	*pages = RECORDS / BATCH + 1;
-	for (int c = 0; c < CONNECTIONS; c++)
+	for (int c = 0; c < connections; c++)
 		v[c].requests = mem_array(*pages, sizeof *v[c].requests);
 	for (size_t i = 0; i < *pages; i++) {
 		struct buf raw = BUF_INIT(LIMIT_PAGE_BODY), key = BUF_INIT(LIMIT_PAGE_BODY);
@@ -91,7 +96,7 @@ make_requests(struct pg_builder *b, struct bare v[CONNECTIONS], size_t *pages)
 		drive_body(&raw, (unsigned)(i * BATCH), BATCH, KEYS);
 		if (page_parse(&page, &raw, &e) != 0)
 			die("records", e.text);
-		for (int c = 0; c < CONNECTIONS; c++)
+		for (int c = 0; c < connections; c++)
 			pg_request_begin(&v[c].requests[i]);
 		for (size_t k = 0; k < page->count; k++) {
 			buf_reset(&key);
@@ -99,9 +104,10 @@ make_requests(struct pg_builder *b, struct bare v[CONNECTIONS], size_t *pages)
 			d[k] = (struct delivery){.rec = &page->records[k],
 			    .origin = &drive_origin,
 			    .key_hash = key_hash(buf_slice(&key))};
-			pg_request_add(&v[d[k].key_hash % CONNECTIONS].requests[i], &d[k]);
+			pg_request_add(
+			    &v[d[k].key_hash % (unsigned)connections].requests[i], &d[k]);
 		}
-		for (int c = 0; c < CONNECTIONS; c++)
+		for (int c = 0; c < connections; c++)
 			if (pg_build(b, &v[c].requests[i], &e) != 0)
 				die("records", e.text);
 		page_unref(page);
@@ -163,22 +169,22 @@ read_some(struct bare *b)
 }
 
 static void
-run_pages(struct bare v[CONNECTIONS], size_t until)
+run_pages(struct bare v[CONNECTIONS_MAX], size_t until)
 {
-	for (int left = CONNECTIONS; left > 0;) {
-		struct pollfd fds[CONNECTIONS];
+	for (int left = connections; left > 0;) {
+		struct pollfd fds[CONNECTIONS_MAX];
 
 		left = 0;
-		for (int c = 0; c < CONNECTIONS; c++) {
+		for (int c = 0; c < connections; c++) {
 			if (!v[c].busy && v[c].next < until)
 				send_next(&v[c]);
 			fds[c] = (struct pollfd){.fd = PQsocket(v[c].conn),
 			    .events = (short)(POLLIN | (PQflush(v[c].conn) == 1 ? POLLOUT : 0))};
 			left += v[c].busy;
 		}
-		if (left > 0 && poll(fds, CONNECTIONS, -1) < 0)
+		if (left > 0 && poll(fds, (nfds_t)connections, -1) < 0)
 			die("poll", "failed");
-		for (int c = 0; c < CONNECTIONS; c++)
+		for (int c = 0; c < connections; c++)
 			if (v[c].busy && (fds[c].revents & POLLIN) != 0 && read_some(&v[c]))
 				v[c].busy = false;
 	}
@@ -219,11 +225,11 @@ prepare_all(PGconn *conn, const struct pg_target *t)
 
 /* requests[0] are the warm-up's, as the sink has one page to itself before the clock starts. */
 static double
-run_bare(struct bare v[CONNECTIONS], const struct pg_target *t, size_t pages)
+run_bare(struct bare v[CONNECTIONS_MAX], const struct pg_target *t, size_t pages)
 {
 	double begun;
 
-	for (int c = 0; c < CONNECTIONS; c++) {
+	for (int c = 0; c < connections; c++) {
 		v[c].conn = connect_bare();
 		v[c].next = 0;
 		prepare_all(v[c].conn, t);
@@ -232,7 +238,7 @@ run_bare(struct bare v[CONNECTIONS], const struct pg_target *t, size_t pages)
 	begun = drive_now();
 	run_pages(v, pages);
 	begun = drive_now() - begun;
-	for (int c = 0; c < CONNECTIONS; c++)
+	for (int c = 0; c < connections; c++)
 		PQfinish(v[c].conn);
 	return begun;
 }
@@ -278,7 +284,7 @@ bench_table(const struct pg_conf *conf)
 {
 	struct drive d = {.ops = &sink_postgres, .conf = conf, .records = RECORDS, .keys = KEYS};
 	double bare[ROUNDS], sink[ROUNDS], a, b;
-	struct bare v[CONNECTIONS] = {{.n = 0}};
+	struct bare v[CONNECTIONS_MAX] = {{.n = 0}};
 	struct drive_result r = {0};
 	struct pg_builder builder;
 	size_t pages;
@@ -300,7 +306,7 @@ bench_table(const struct pg_conf *conf)
 		     "batches\n",
 	    RECORDS / b, r.cpu_seconds / RECORDS * 1e6, (unsigned long long)r.batches);
 	(void)printf("  sink / libpq                   %8.2f\n", a / b);
-	for (int c = 0; c < CONNECTIONS; c++) {
+	for (int c = 0; c < connections; c++) {
 		for (size_t i = 0; i < pages; i++)
 			pg_request_close(&v[c].requests[i]);
 		free(v[c].requests);
@@ -308,28 +314,35 @@ bench_table(const struct pg_conf *conf)
 	pg_builder_close(&builder);
 }
 
-int
-main(int argc, char **argv)
+static void
+bench_with(int count)
 {
 	struct buf yaml = BUF_INIT(2000);
 	struct pg_conf *conf;
 
+	connections = count;
+	buf_addf(&yaml, "conninfo: %s\nconnections: %d\ncreate: true\n", conninfo, count);
+	conf = drive_conf(&sink_postgres, buf_cstr(&yaml));
+	(void)printf(" %d connection%s\n", count, count == 1 ? "" : "s");
+	bench_table(conf);
+	conf_wipe(sink_postgres.keys, conf);
+	free(conf);
+	buf_close(&yaml);
+}
+
+int
+main(int argc, char **argv)
+{
 	conninfo = argc > 1 ? argv[1] : getenv("SLIPRING_BENCH_POSTGRES");
 	if (conninfo == NULL) {
 		(void)printf("postgres: left out, no connection string was given\n");
 		return 0;
 	}
-	buf_addf(&yaml, "conninfo: %s\nconnections: %d\ncreate: true\n", conninfo, CONNECTIONS);
-	conf = drive_conf(&sink_postgres, buf_cstr(&yaml));
-	(void)printf(
-	    "postgres: table mode, %d records of %d items, %d a batch, %d connections, median of "
-	    "%d\n",
-	    RECORDS, KEYS, BATCH, CONNECTIONS, ROUNDS);
-	bench_table(conf);
+	(void)printf("postgres: table mode, %d records of %d items, %d a page, median of %d\n",
+	    RECORDS, KEYS, BATCH, ROUNDS);
+	for (int c = 1; c <= CONNECTIONS_MAX; c++)
+		bench_with(c);
 	(void)printf("  peak resident memory %.0f MiB (prepared parameters among it)\n",
 	    (double)drive_peak_resident() / 1048576);
-	conf_wipe(sink_postgres.keys, conf);
-	free(conf);
-	buf_close(&yaml);
 	return 0;
 }

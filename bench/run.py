@@ -65,7 +65,7 @@ def all_sinks():
     import support
     work = support.Workspace("bench")
     emulator = operator_test.Emulator("--shards", 4, "--records", RECORDS, "--items", RECORDS // 10,
-                                      "--pad", 300, "--table", "orders")
+                                      "--pad", 300, "--no-nul", "--table", "orders")
     with services.Kafka() as broker, services.Postgres() as server, services.OpenSearch() as node:
         conninfo = server.conninfo(server.database("bench"))
         common = {"from": ["orders"]}

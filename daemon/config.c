@@ -105,7 +105,7 @@ const struct conf_key config_keys[] = {
     {.name = "memory.budget",
 	.type = CONF_SIZE,
 	CONFIG(memory_budget),
-	.def = "256MiB",
+	.def = "64MiB",
 	.min = 16 << 20,
 	.max = INT64_C(1) << 40,
 	.doc = "Most memory for records that were read and not acked, over all sinks."},

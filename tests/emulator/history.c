@@ -63,8 +63,11 @@ succeed_one(struct player *pl, unsigned children, int64_t now_ms)
 int64_t
 history_play(struct model *m, struct table *t, const struct history_conf *hc, int64_t start_ms)
 {
-	struct player pl = {
-	    .m = m, .t = t, .hc = hc, .maker = {hc->seed, hc->pad}, .text = BUF_INIT(8u << 20)};
+	struct player pl = {.m = m,
+	    .t = t,
+	    .hc = hc,
+	    .maker = {hc->seed, hc->pad, hc->no_nul},
+	    .text = BUF_INIT(8u << 20)};
 	int64_t now_ms = start_ms;
 
 	rng_seed(&pl.rng, hc->seed ^ 0x68697374u);

@@ -14,6 +14,7 @@ struct history_conf {
 	uint64_t split_every, rotate_every; /* records; 0: never */
 	int64_t span_ms;		    /* from the first record to the last */
 	uint32_t pad;			    /* see image.h */
+	bool no_nul;			    /* the same */
 };
 
 /* From start_ms on; returns the time of the last record. */

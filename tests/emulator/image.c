@@ -208,10 +208,19 @@ image_key(const struct table *t, uint32_t id, struct buf *out)
 	return bytes;
 }
 
+/* As long in JSON and in bytes. */
+static void
+leave_nul_out(char *p, const char *end)
+{
+	while ((p = memmem(p, (size_t)(end - p), "\\u0000", 6)) != NULL)
+		memcpy(p, "\\u0020", 6);
+}
+
 uint32_t
 image_write(const struct image_maker *mk, const struct table *t, const struct item *it,
     uint32_t revision, struct buf *out)
 {
+	size_t start = out->n;
 	uint32_t bytes;
 
 	buf_add_char(out, '{');
@@ -228,5 +237,7 @@ image_write(const struct image_maker *mk, const struct table *t, const struct it
 		bytes += 3 + mk->pad;
 	}
 	buf_add_char(out, '}');
+	if (mk->no_nul && !out->failed)
+		leave_nul_out(out->p + start, out->p + out->n);
 	return bytes;
 }

@@ -16,6 +16,7 @@ enum { IMAGE_ATTRIBUTES = 12 };
 struct image_maker {
 	uint64_t seed;
 	uint32_t pad; /* bytes of an extra text attribute; 0: none */
+	bool no_nul;  /* a space instead: some targets' texts cannot have it */
 };
 
 /* {"pk":{"S":"o-12"}} in schema order; returns its size as DynamoDB counts. */

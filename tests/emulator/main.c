@@ -24,7 +24,8 @@ build_history(struct emulator *em)
 	    .split_every = o->split_every,
 	    .rotate_every = o->rotate_every,
 	    .span_ms = (int64_t)o->span_s * 1000,
-	    .pad = (uint32_t)o->pad};
+	    .pad = (uint32_t)o->pad,
+	    .no_nul = o->no_nul};
 	int64_t start_ms = (int64_t)o->epoch * 1000, end_ms;
 	struct table *t = model_new_table(
 	    &em->model, o->table, "pk", 'S', o->sort_key ? "sk" : NULL, 'N', start_ms);

@@ -49,6 +49,7 @@ static const struct option table[] = {
     {"split-every", NUMBER, OFS(split_every), "0", NULL, "records; 0: never"},
     {"rotate-every", NUMBER, OFS(rotate_every), "0", NULL, "records; 0: never"},
     {"pad", NUMBER, OFS(pad), "0", NULL, "bytes of text to make images larger by"},
+    {"no-nul", FLAG, OFS(no_nul), NULL, NULL, "no text has U+0000"},
     {"epoch", NUMBER, OFS(epoch), "1767225600", NULL, "when the history begins, in seconds"},
     {"span", NUMBER, OFS(span_s), "3600", NULL, "seconds the history takes"},
     {"ended", FLAG, OFS(ended), NULL, NULL, "disable the stream after the history"},

@@ -18,7 +18,7 @@ struct options {
 	const char *listen;
 	bool stdin_guard, help;
 	const char *region, *account, *table, *tls_cert, *tls_key;
-	bool no_table, sort_key, lower_case_identity;
+	bool no_table, sort_key, lower_case_identity, no_nul;
 	int view; /* enum view */
 	uint64_t seed, shards, records, items, split_every, rotate_every, pad, epoch, span_s;
 	bool ended;
