@@ -1,7 +1,7 @@
 /* daemon/dlq_routes.c - the daemon's side of `slipring dlq` (see dlq.h).
  *
  *   POST /dlq/replay   {"sink": ..., "reason": ..., ..., "rate": 50}
- *   POST /dlq/drop     the same, without rate
+ *   POST /dlq/drop     the same, without rate; {"all": true} where nothing else is said
  *        -> {"jobs": [{"sink": "search"}, {"sink": "copy", "refused": "why"}]}
  *   GET  /dlq/jobs     the last job of each sink, running or over
  */

@@ -204,9 +204,9 @@ json_t *
 dlq_select_json(const struct dlq_select *s)
 {
 	const struct letter_query *q = &s->query;
-	json_t *o = json_pack("{s:I, s:I, s:I, s:b, s:b}", "from_us", (json_int_t)q->from_us,
+	json_t *o = json_pack("{s:I, s:I, s:I, s:b, s:b, s:b}", "from_us", (json_int_t)q->from_us,
 	    "to_us", (json_int_t)q->to_us, "limit", (json_int_t)q->limit, "superseded",
-	    q->superseded, "fresh", q->fresh);
+	    q->superseded, "fresh", q->fresh, "all", !s->any);
 	json_t *ids;
 
 	/* One that is left out would mean more letters. */
@@ -288,7 +288,7 @@ static int
 know_all(json_t *doc, struct err *e)
 {
 	static const char *const known[] = {"sink", "reason", "key", "hash_key", "swapped", "ids",
-	    "from_us", "to_us", "limit", "superseded", "fresh", "rate"};
+	    "from_us", "to_us", "limit", "superseded", "fresh", "rate", "all"};
 	const char *name;
 	json_t *v;
 
@@ -309,13 +309,15 @@ dlq_select_parse(struct dlq_select *s, const json_t *doc, struct err *e)
 {
 	struct letter_query *q = &s->query;
 	int64_t limit = 0;
+	bool all;
 
 	*s = (struct dlq_select){.any = false};
 	if (!json_is_object(doc))
 		return err_set(e, ERR_USAGE, "the body must be a JSON object");
 	if (know_all((json_t *)(uintptr_t)doc, e) != 0 ||
 	    get_flag(doc, "superseded", &q->superseded, e) != 0 ||
-	    get_flag(doc, "fresh", &q->fresh, e) != 0 || get_text(doc, "sink", &q->sink, e) != 0 ||
+	    get_flag(doc, "fresh", &q->fresh, e) != 0 || get_flag(doc, "all", &all, e) != 0 ||
+	    get_text(doc, "sink", &q->sink, e) != 0 ||
 	    get_text(doc, "reason", &q->reason, e) != 0 || get_text(doc, "key", &q->key, e) != 0 ||
 	    get_text(doc, "hash_key", &q->hash_key, e) != 0 ||
 	    get_text(doc, "swapped", &q->swapped, e) != 0 ||
@@ -326,6 +328,11 @@ dlq_select_parse(struct dlq_select *s, const json_t *doc, struct err *e)
 		return -1;
 	}
 	q->limit = (size_t)limit;
+	s->any = q->sink != NULL || q->reason != NULL || q->key != NULL || q->ids != NULL ||
+	    q->from_us != 0 || q->to_us != 0 || q->superseded || q->fresh;
+	if (!s->any && !all)
+		return err_set(e, ERR_USAGE,
+		    "nothing says which letters are meant; all of them: \"all\": true");
 	if ((q->hash_key == NULL) != (q->swapped == NULL))
 		return err_set(e, ERR_USAGE, "\"hash_key\" and \"swapped\" go together");
 	return 0;

@@ -96,6 +96,8 @@ lane_resume(struct lane *ln)
 	 * for a resume that came too early, not as many as before. */
 	if (brake != 0 && ln->stats.rejected_in_row >= brake)
 		ln->stats.rejected_in_row = brake - 1;
+	/* The time it was halted is no retry's. */
+	ln->failing_since = 0;
 	breaker_probe(&ln->breaker);
 	lane_set_state(ln, LANE_PROBING, "resumed");
 	lane_ask_room(ln);

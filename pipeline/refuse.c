@@ -124,9 +124,8 @@ braked(const struct lane *ln)
 }
 
 static void
-brake(struct lane *ln, const char *why)
+brake(struct lane *ln, bool kept, const char *why)
 {
-	bool kept = ln->conf.on_reject == LANE_DEAD_LETTER;
 	char text[1024];
 
 	(void)snprintf(text, sizeof text,
@@ -142,6 +141,7 @@ void
 lane_refuse(struct lane *ln, struct entry *en, const char *why)
 {
 	char reason[512]; /* the entry may take its own with it */
+	bool kept;
 
 	/* It is asked again after the resume. A sink that knows replays by their
 	 * number may have written what follows it, and would take it for one. */
@@ -155,7 +155,8 @@ lane_refuse(struct lane *ln, struct entry *en, const char *why)
 	ln->stats.rejected_in_row++;
 	ln->failing_since = 0;
 	/* A replay is a dead letter already, and stays one. */
-	switch (en->d.replayed ? LANE_DEAD_LETTER : ln->conf.on_reject) {
+	kept = en->d.replayed || ln->conf.on_reject == LANE_DEAD_LETTER;
+	switch (kept ? LANE_DEAD_LETTER : ln->conf.on_reject) {
 	case LANE_HALT:
 		halt_at(ln, en, reason);
 		return;
@@ -167,7 +168,7 @@ lane_refuse(struct lane *ln, struct entry *en, const char *why)
 		break;
 	}
 	if (braked(ln))
-		brake(ln, reason);
+		brake(ln, kept, reason);
 }
 
 static struct lane *

@@ -71,7 +71,7 @@ rd_kafka_headers_t *kafka_headers(const struct delivery *d);
 #define KAFKA_STATS_BROKERS 32 /* shown one by one; more would be too many time series */
 
 struct kafka_broker_stats {
-	char name[64];
+	char name[280]; /* HOST:PORT/NUMBER, of a host's 253 bytes at most */
 	bool up;
 	int64_t rtt_avg_us, rtt_p99_us;
 	int64_t waiting; /* requests sent and not answered */

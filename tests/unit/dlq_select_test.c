@@ -16,17 +16,18 @@ static void
 all_of_it_arrives(void **state)
 {
 	uint64_t ids[] = {3, 5};
-	struct dlq_select s = {.query = {.sink = "search",
-				   .reason = "mapping",
-				   .key = "1",
-				   .hash_key = "k",
-				   .swapped = "2",
-				   .ids = ids,
-				   .id_count = 2,
-				   .from_us = 1,
-				   .to_us = 2,
-				   .limit = 7,
-				   .fresh = true}};
+	struct dlq_select s = {.any = true,
+	    .query = {.sink = "search",
+		.reason = "mapping",
+		.key = "1",
+		.hash_key = "k",
+		.swapped = "2",
+		.ids = ids,
+		.id_count = 2,
+		.from_us = 1,
+		.to_us = 2,
+		.limit = 7,
+		.fresh = true}};
 	struct dlq_select got;
 	json_t *doc = dlq_select_json(&s);
 	struct err e;
@@ -92,6 +93,21 @@ what_is_not_understood_is_refused(void **state)
 	refused("[]", "object");
 }
 
+static void
+all_of_them_must_be_said(void **state)
+{
+	struct dlq_select s = {.any = false}, got;
+	json_t *doc = dlq_select_json(&s);
+	struct err e;
+
+	(void)state;
+	refused("{}", "which letters");
+	refused("{\"limit\": 3, \"rate\": 1, \"all\": false}", "which letters");
+	assert_int_equal(dlq_select_parse(&got, doc, &e), 0);
+	dlq_select_close(&got);
+	json_decref(doc);
+}
+
 int
 main(void)
 {
@@ -99,6 +115,7 @@ main(void)
 	    cmocka_unit_test(all_of_it_arrives),
 	    cmocka_unit_test(what_is_no_utf8_is_not_left_out),
 	    cmocka_unit_test(what_is_not_understood_is_refused),
+	    cmocka_unit_test(all_of_them_must_be_said),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
