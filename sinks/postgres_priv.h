@@ -1,5 +1,5 @@
-/* sinks/postgres_priv.h - what postgres.c (the sink) and postgres_worker.c (one
- * connection of it) share.
+/* sinks/postgres_priv.h - what postgres.c (the sink), postgres_worker.c (one
+ * connection of it) and postgres_segment.c (what that sends) share.
  *
  *   submit -> requests, by key_hash -> worker: queue -> one transaction at a time
  *                                        | connection lost, refused, fenced
@@ -89,6 +89,20 @@ void pg_worker_push(struct pg_worker *w);
 void pg_worker_go(struct pg_worker *w);
 /* Reports RETRY for everything and frees. */
 void pg_worker_close(struct pg_worker *w);
+
+/* postgres_segment.c: each sends one segment, in the state that is named after it. */
+/* Which command of a transaction the fence is. */
+#define PG_FENCE_AT 2u
+void pg_worker_become(struct pg_worker *w, enum pg_worker_state st);
+void pg_begin_session(struct pg_worker *w);
+void pg_begin_create(struct pg_worker *w, const struct pg_target *t);
+void pg_begin_claim(struct pg_worker *w);
+void pg_begin_prepare(struct pg_worker *w);
+void pg_begin_look(struct pg_worker *w, const struct pg_target *t);
+void pg_begin_adopt(struct pg_worker *w);
+void pg_begin_txn(struct pg_worker *w);
+void pg_begin_rollback(struct pg_worker *w);
+void pg_begin_purge(struct pg_worker *w);
 
 /* postgres.c */
 void

@@ -1,17 +1,14 @@
-/* sinks/postgres_worker.c - one connection of the PostgreSQL sink, and what is sent on it.
+/* sinks/postgres_worker.c - one connection of the PostgreSQL sink: what it does next, and what
+ * the server's answers mean.
  *
  *   DOWN -> CONNECTING -> SESSION -> CLAIM or WAITING -> PREPARE -> IDLE <-> TXN
  *                            '-> CREATE                              | '-> ROLLBACK
  *                                                                    '-> LOOK, CREATE, ADOPT, PURGE
  *
- * A segment is sent as a whole, up to its sync, and its results are looked at as they
- * come: the first error decides. A transaction is
- *
- *   BEGIN, lock, fence, { revive, put, delete, bury | append } by target, position, COMMIT
- *
- * and its records are acked when the server has answered COMMIT with just that. One is on its
- * way at a time: so nothing of a key overtakes what failed, and what is queued behind
- * a failure goes back with it.
+ * What is sent is postgres_segment.c's. A segment's results are looked at as they come: the
+ * first error decides. A transaction's records are acked when the server has answered COMMIT
+ * with just that. One is on its way at a time: so nothing of a key overtakes what failed, and
+ * what is queued behind a failure goes back with it.
  *
  * Not here: when to try again (pipeline/lane.c), libpq's descriptors (postgres_link.c).
  */
@@ -20,291 +17,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/log.h"
 #include "base/mem.h"
 
-/* Which command of a transaction the fence is. */
-#define FENCE_AT 2u
 #define DIVISION_BY_ZERO "22012"
-
-static const char *const state_names[] = {"down", "connecting", "session", "create", "claim",
-    "waiting", "prepare", "idle", "look", "adopt", "transaction", "rollback", "purge"};
-
-static void
-set_state(struct pg_worker *w, enum pg_worker_state st)
-{
-	log_debug("postgres", w->s->env.name, "%s -> %s worker=%u", state_names[w->state],
-	    state_names[st], w->index);
-	w->state = st;
-}
-
-static struct pg_param
-text_param(const char *text)
-{
-	return (struct pg_param){.p = text, .n = strlen(text)};
-}
-
-static struct pg_param
-array_param(const struct pg_array *a)
-{
-	return (struct pg_param){.p = a->buf.p, .n = a->buf.n, .binary = true};
-}
-
-/* Whatever follows is one segment. */
-static void
-begin(struct pg_worker *w, enum pg_worker_state st)
-{
-	set_state(w, st);
-	w->failed = w->drop = w->committed = false;
-	w->begun = loop_now(w->s->env.loop);
-}
-
-static const char *
-sql_text(struct pg_worker *w)
-{
-	return buf_cstr(&w->s->sql);
-}
-
-static struct buf *
-sql_begin(struct pg_worker *w)
-{
-	buf_reset(&w->s->sql);
-	return &w->s->sql;
-}
-
-/* ---- setting up ---- */
-
-static void
-begin_session(struct pg_worker *w)
-{
-	struct buf *sql = sql_begin(w);
-	char ms[32], *writer, *position;
-	struct pg_param timeout, tables[2];
-
-	(void)snprintf(ms, sizeof ms, "%lld", (long long)(w->s->conf->statement_timeout_us / 1000));
-	timeout = text_param(ms);
-	pg_add_side(sql, w->s->schema, "slipring_writer");
-	writer = mem_strdup(sql_text(w));
-	buf_reset(sql);
-	pg_add_side(sql, w->s->schema, "slipring_position");
-	position = mem_strdup(sql_text(w));
-	tables[0] = text_param(writer);
-	tables[1] = text_param(position);
-	begin(w, PG_SESSION);
-	pg_link_query(w->link, pg_session_sql, 1, &timeout);
-	pg_link_query(w->link,
-	    "SELECT pg_catalog.to_regclass($1) IS NULL OR pg_catalog.to_regclass($2) IS NULL", 2,
-	    tables);
-	pg_link_sync(w->link);
-	free(writer);
-	free(position);
-}
-
-/* One after the other, though many may find them missing: IF NOT EXISTS alone races. */
-static void
-begin_create(struct pg_worker *w, const struct pg_target *t)
-{
-	struct pg_param lock = text_param("slipring/create");
-	struct buf *sql;
-
-	begin(w, PG_CREATE);
-	w->target = t;
-	log_info("postgres", w->s->env.name, "creates %s", t != NULL ? t->name : "its own tables");
-	pg_link_query(w->link, "BEGIN", 0, NULL);
-	pg_link_query(w->link, pg_claim_lock_sql, 1, &lock);
-	for (unsigned i = 0;; i++) {
-		sql = sql_begin(w);
-		if (!(t != NULL ? pg_target_ddl(t, i, sql) : pg_sink_ddl(w->s->schema, i, sql)))
-			break;
-		pg_link_query(w->link, sql_text(w), 0, NULL);
-	}
-	pg_link_query(w->link, "COMMIT", 0, NULL);
-	pg_link_sync(w->link);
-}
-
-static void
-begin_claim(struct pg_worker *w)
-{
-	char pid[16];
-	struct pg_param lock = text_param(w->s->lock_name), v[3];
-
-	(void)snprintf(pid, sizeof pid, "%ld", (long)getpid());
-	v[0] = text_param(w->s->env.name);
-	v[1] = text_param(w->s->host);
-	v[2] = text_param(pid);
-	begin(w, PG_CLAIM);
-	w->epoch = 0;
-	pg_link_query(w->link, "BEGIN", 0, NULL);
-	pg_link_query(w->link, pg_claim_lock_sql, 1, &lock);
-	pg_claim_sql(w->s->schema, sql_begin(w));
-	pg_link_query(w->link, sql_text(w), 3, v);
-	pg_link_query(w->link, "COMMIT", 0, NULL);
-	pg_link_sync(w->link);
-	w->last = 3;
-}
-
-static void
-begin_prepare(struct pg_worker *w)
-{
-	begin(w, PG_PREPARE);
-	for (int i = 0; i < PG_FIXED; i++) {
-		pg_fixed_sql(w->s->schema, (enum pg_fixed)i, sql_begin(w));
-		pg_link_prepare(w->link, pg_fixed_names[i], sql_text(w), 0, NULL);
-	}
-	pg_link_sync(w->link);
-}
-
-static void
-begin_look(struct pg_worker *w, const struct pg_target *t)
-{
-	struct pg_param table = text_param(t->name);
-
-	begin(w, PG_LOOK);
-	w->target = t;
-	w->missing = false;
-	pg_link_query(w->link, pg_describe_sql, 1, &table);
-	if (t->tombs != NULL) {
-		table = text_param(t->tombs);
-		pg_link_query(w->link, pg_describe_sql, 1, &table);
-	}
-	pg_link_sync(w->link);
-}
-
-static void
-begin_adopt(struct pg_worker *w)
-{
-	const struct pg_target *t = w->target;
-	Oid *types = mem_array(t->layout->count + 1, sizeof *types);
-
-	begin(w, PG_ADOPT);
-	for (int i = 0; i < PG_STATEMENTS; i++) {
-		enum pg_statement st = (enum pg_statement)i;
-		char name[32];
-
-		if (!pg_target_uses(t, st))
-			continue;
-		pg_target_statement(t, st, name, sizeof name);
-		pg_target_sql(t, st, sql_begin(w));
-		pg_link_prepare(w->link, name, sql_text(w), pg_target_types(t, st, types), types);
-	}
-	pg_link_sync(w->link);
-	free(types);
-}
-
-/* ---- a transaction ---- */
-
-static void
-execute(struct pg_worker *w, const struct pg_target *t, enum pg_statement st,
-    const struct pg_array *v, size_t key_count)
-{
-	struct pg_param *params = mem_array(t->layout->count + 1, sizeof *params);
-	size_t n = st == PG_REVIVE	      ? key_count + 1
-	    : st == PG_PUT || st == PG_APPEND ? t->layout->count
-					      : key_count + 1;
-	char name[32];
-
-	for (size_t i = 0; i < n; i++)
-		params[i] = array_param(&v[i]);
-	if (st == PG_REVIVE) /* of whole rows: the version is the last */
-		params[key_count] = array_param(&v[t->layout->count - 1]);
-	pg_target_statement(t, st, name, sizeof name);
-	pg_link_execute(w->link, name, n, params);
-	w->last++;
-	free(params);
-}
-
-static void
-send_part(struct pg_worker *w, const struct pg_part *p)
-{
-	const struct pg_target *t = p->target;
-	size_t keys = t->layout->key_count;
-
-	if (p->puts != 0 && t->layout->mode == ROWS_LOG)
-		execute(w, t, PG_APPEND, p->put, keys);
-	if (p->puts != 0 && t->layout->mode == ROWS_TABLE) {
-		execute(w, t, PG_REVIVE, p->put, keys);
-		execute(w, t, PG_PUT, p->put, keys);
-	}
-	if (p->dels != 0) {
-		execute(w, t, PG_DELETE, p->gone, keys);
-		execute(w, t, PG_BURY, p->gone, keys);
-	}
-}
-
-static void
-send_position(struct pg_worker *w, const struct pg_request *rq, const char *epoch)
-{
-	char index[16];
-	struct pg_param v[6];
-
-	(void)snprintf(index, sizeof index, "%u", w->index);
-	v[0] = text_param(w->s->env.name);
-	v[1] = text_param(index);
-	v[2] = text_param(epoch);
-	v[3] = array_param(&rq->arns);
-	v[4] = array_param(&rq->shards);
-	v[5] = array_param(&rq->numbers);
-	pg_link_execute(w->link, pg_fixed_names[PG_FIX_POSITION], 6, v);
-}
-
-static void
-begin_txn(struct pg_worker *w)
-{
-	const struct pg_request *rq = &w->queue[w->head];
-	struct pg_param lock = text_param(w->s->lock_name), fence[2];
-	char epoch[24];
-
-	begin(w, PG_TXN);
-	w->epoch = w->s->epoch;
-	(void)snprintf(epoch, sizeof epoch, "%lld", (long long)w->epoch);
-	fence[0] = text_param(w->s->env.name);
-	fence[1] = text_param(epoch);
-	pg_link_execute(w->link, pg_fixed_names[PG_FIX_BEGIN], 0, NULL);
-	pg_link_execute(w->link, pg_fixed_names[PG_FIX_LOCK], 1, &lock);
-	pg_link_execute(w->link, pg_fixed_names[PG_FIX_FENCE], 2, fence);
-	w->last = FENCE_AT;
-	for (size_t i = 0; i < rq->part_count; i++)
-		send_part(w, &rq->parts[i]);
-	send_position(w, rq, epoch);
-	pg_link_execute(w->link, pg_fixed_names[PG_FIX_COMMIT], 0, NULL);
-	w->last += 2;
-	pg_link_sync(w->link);
-}
-
-static void
-begin_rollback(struct pg_worker *w)
-{
-	begin(w, PG_ROLLBACK);
-	pg_link_query(w->link, "ROLLBACK", 0, NULL);
-	pg_link_sync(w->link);
-}
-
-/* ---- what is old goes, a little at a time ---- */
-
-static void
-begin_purge(struct pg_worker *w)
-{
-	char seconds[32];
-	struct pg_param v[2];
-
-	(void)snprintf(seconds, sizeof seconds, "%lld",
-	    (long long)(w->s->conf->tombstones_keep_us / USEC_SEC));
-	v[0] = text_param(seconds);
-	v[1] = text_param(w->s->env.name);
-	begin(w, PG_PURGE);
-	w->s->purge_due = w->purge_more = false;
-	for (const struct pg_target *t = w->s->builder.targets; t != NULL; t = t->next) {
-		if (t->tombs == NULL || t->id >= w->known_cap || !w->known[t->id])
-			continue;
-		pg_purge_sql(t, sql_begin(w));
-		pg_link_query(w->link, sql_text(w), 1, v);
-	}
-	pg_purge_positions_sql(w->s->schema, sql_begin(w));
-	pg_link_query(w->link, sql_text(w), 2, v);
-	pg_link_sync(w->link);
-}
 
 /* ---- ends ---- */
 
@@ -354,7 +71,7 @@ wake_waiting(struct sink *s)
 {
 	for (unsigned i = 0; i < s->count; i++)
 		if (s->workers[i].state == PG_WAITING) {
-			set_state(&s->workers[i], PG_IDLE);
+			pg_worker_become(&s->workers[i], PG_IDLE);
 			pg_worker_go(&s->workers[i]);
 		}
 }
@@ -362,7 +79,7 @@ wake_waiting(struct sink *s)
 static void
 forget_connection(struct pg_worker *w)
 {
-	set_state(w, PG_DOWN);
+	pg_worker_become(w, PG_DOWN);
 	if (w->known != NULL)
 		memset(w->known, 0, w->known_cap * sizeof *w->known);
 	w->prepared = false;
@@ -387,9 +104,9 @@ end_failed(struct pg_worker *w)
 		pg_link_drop(w->link);
 		forget_connection(w);
 	} else if (!pg_link_is_idle(w->link)) {
-		begin_rollback(w);
+		pg_begin_rollback(w);
 	} else {
-		set_state(w, PG_IDLE);
+		pg_worker_become(w, PG_IDLE);
 	}
 	if (was == PG_PURGE || was == PG_ROLLBACK) {
 		log_warn("postgres", w->s->env.name, "%s", why.text);
@@ -477,7 +194,7 @@ on_error(struct pg_worker *w, unsigned at, const PGresult *res)
 
 	if (w->failed)
 		return;
-	if (w->state == PG_TXN && at == FENCE_AT && state != NULL &&
+	if (w->state == PG_TXN && at == PG_FENCE_AT && state != NULL &&
 	    strcmp(state, DIVISION_BY_ZERO) == 0) {
 		fail_fenced(w);
 		return;
@@ -551,7 +268,7 @@ end_txn(struct pg_worker *w)
 	s->counts.superseded += w->queue[w->head].n - w->queue[w->head].rows;
 	histogram_add(&s->transaction_us, loop_now(s->env.loop) - w->begun);
 	s->trouble[0] = '\0';
-	set_state(w, PG_IDLE);
+	pg_worker_become(w, PG_IDLE);
 	pop(w, SINK_ACK, NULL);
 	/* The server first, then more for the queue. */
 	pg_worker_go(w);
@@ -576,11 +293,11 @@ end_session(struct pg_worker *w)
 {
 	struct err why;
 
-	set_state(w, PG_IDLE);
+	pg_worker_become(w, PG_IDLE);
 	if (!w->missing)
 		return;
 	if (w->s->conf->create) {
-		begin_create(w, NULL);
+		pg_begin_create(w, NULL);
 		return;
 	}
 	(void)err_set(&why, ERR_NOT_FOUND,
@@ -595,10 +312,10 @@ static void
 end_look(struct pg_worker *w)
 {
 	if (!w->missing) {
-		begin_adopt(w);
+		pg_begin_adopt(w);
 		return;
 	}
-	begin_create(w, w->target);
+	pg_begin_create(w, w->target);
 }
 
 static void
@@ -617,18 +334,18 @@ on_synced(void *ctx)
 		break;
 	case PG_CREATE: /* a target is looked at again */
 		w->created = w->target != NULL;
-		set_state(w, PG_IDLE);
+		pg_worker_become(w, PG_IDLE);
 		break;
 	case PG_CLAIM:
 		w->s->epoch = w->epoch;
-		set_state(w, PG_IDLE);
+		pg_worker_become(w, PG_IDLE);
 		log_info("postgres", w->s->env.name,
 		    "connected, and the one that writes epoch=%lld", (long long)w->epoch);
 		wake_waiting(w->s);
 		break;
 	case PG_PREPARE:
 		w->prepared = true;
-		set_state(w, PG_IDLE);
+		pg_worker_become(w, PG_IDLE);
 		break;
 	case PG_LOOK:
 		end_look(w);
@@ -636,17 +353,17 @@ on_synced(void *ctx)
 	case PG_ADOPT:
 		w->created = false;
 		know(w, w->target);
-		set_state(w, PG_IDLE);
+		pg_worker_become(w, PG_IDLE);
 		break;
 	case PG_TXN:
 		end_txn(w);
 		return;
 	case PG_PURGE:
-		set_state(w, PG_IDLE);
+		pg_worker_become(w, PG_IDLE);
 		pg_sink_purged(w->s, w->purge_more);
 		break;
 	case PG_ROLLBACK:
-		set_state(w, PG_IDLE);
+		pg_worker_become(w, PG_IDLE);
 		break;
 	case PG_DOWN:
 	case PG_CONNECTING:
@@ -665,7 +382,7 @@ on_up(void *ctx)
 	w->s->counts.connects++;
 	w->s->server_version = PQserverVersion(pg_link_conn(w->link));
 	w->created = false;
-	begin_session(w);
+	pg_begin_session(w);
 }
 
 /* COMMIT was answered: done, whatever became of the connection. Not answered: nobody
@@ -736,21 +453,21 @@ go_idle(struct pg_worker *w)
 	const struct pg_target *t;
 
 	if (w->index == 0 && w->s->purge_due && w->prepared && w->s->epoch != 0)
-		begin_purge(w);
+		pg_begin_purge(w);
 	else if (w->count == 0)
 		return;
 	else if (w->s->fenced)
 		give_back_fenced(w);
 	else if (w->s->epoch == 0 && somebody_claims(w->s))
-		set_state(w, PG_WAITING);
+		pg_worker_become(w, PG_WAITING);
 	else if (w->s->epoch == 0)
-		begin_claim(w);
+		pg_begin_claim(w);
 	else if (!w->prepared)
-		begin_prepare(w);
+		pg_begin_prepare(w);
 	else if ((t = unknown_target(w)) != NULL)
-		begin_look(w, t);
+		pg_begin_look(w, t);
 	else
-		begin_txn(w);
+		pg_begin_txn(w);
 }
 
 void
@@ -760,7 +477,7 @@ pg_worker_go(struct pg_worker *w)
 		go_idle(w);
 	} else if (w->state == PG_DOWN && w->count > 0) {
 		w->failed = w->committed = false;
-		set_state(w, PG_CONNECTING);
+		pg_worker_become(w, PG_CONNECTING);
 		pg_link_connect(w->link);
 	}
 }
