@@ -43,7 +43,8 @@ part_begin(struct pg_part *p)
 void
 pg_request_begin(struct pg_request *rq)
 {
-	rq->n = rq->mark_count = rq->rows = 0;
+	rq->n = rq->rows = 0;
+	shard_marks_reset(&rq->marks);
 	for (size_t i = 0; i < rq->part_count; i++)
 		part_begin(&rq->parts[i]);
 	array_begin(&rq->arns, COLUMN_TEXT);
@@ -74,7 +75,7 @@ pg_request_close(struct pg_request *rq)
 	pg_array_close(&rq->shards);
 	pg_array_close(&rq->numbers);
 	free(rq->parts);
-	free(rq->marks);
+	shard_marks_close(&rq->marks);
 	free(rq->d);
 	*rq = (struct pg_request){.n = 0};
 }
@@ -94,38 +95,6 @@ part_of(struct pg_request *rq, const struct pg_target *t)
 	    .gone = mem_array(t->layout->key_count + 1, sizeof *p->gone)};
 	part_begin(p);
 	return p;
-}
-
-/* By pointer first; but dead letters of one shard, when they are replayed, have an origin each,
- * and one row cannot be written twice in a statement. */
-static struct pg_mark *
-mark_of(struct pg_request *rq, const struct origin *o)
-{
-	for (size_t i = rq->mark_count; i-- > 0;)
-		if (rq->marks[i].origin == o)
-			return &rq->marks[i];
-	for (size_t i = rq->mark_count; i-- > 0;)
-		if (strcmp(rq->marks[i].origin->shard, o->shard) == 0 &&
-		    strcmp(rq->marks[i].origin->arn, o->arn) == 0)
-			return &rq->marks[i];
-	return NULL;
-}
-
-static void
-mark(struct pg_request *rq, const struct delivery *d)
-{
-	struct pg_mark *m = mark_of(rq, d->origin);
-
-	if (m != NULL) {
-		if (seq_cmp(&d->rec->seq, &m->seq) > 0)
-			m->seq = d->rec->seq;
-		return;
-	}
-	if (rq->mark_count == rq->mark_cap) {
-		rq->mark_cap = rq->mark_cap == 0 ? 16 : rq->mark_cap * 2;
-		rq->marks = mem_grow(rq->marks, rq->mark_cap, sizeof *rq->marks);
-	}
-	rq->marks[rq->mark_count++] = (struct pg_mark){d->origin, d->rec->seq};
 }
 
 /* ---- targets ---- */
@@ -356,11 +325,13 @@ end_request(struct pg_request *rq)
 	bool ok = true;
 
 	for (size_t i = 0; i < rq->n; i++)
-		mark(rq, rq->d[i]);
-	for (size_t i = 0; i < rq->mark_count; i++) {
-		pg_array_text(&rq->arns, slice_of(rq->marks[i].origin->arn));
-		pg_array_text(&rq->shards, slice_of(rq->marks[i].origin->shard));
-		pg_array_text(&rq->numbers, seq_text(&rq->marks[i].seq));
+		shard_marks_note(&rq->marks, rq->d[i]->origin, &rq->d[i]->rec->seq);
+	for (size_t i = 0; i < rq->marks.n; i++) {
+		const struct shard_mark *k = &rq->marks.v[i];
+
+		pg_array_text(&rq->arns, slice_of(origin_stream(k->origin)));
+		pg_array_text(&rq->shards, slice_of(k->origin->shard));
+		pg_array_text(&rq->numbers, seq_text(&k->seq));
 	}
 	for (size_t i = 0; i < rq->part_count; i++) {
 		const struct rows_layout *l = rq->parts[i].target->layout;

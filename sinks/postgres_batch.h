@@ -15,6 +15,7 @@
 #include "sinks/last_key.h"
 #include "sinks/postgres_array.h"
 #include "sinks/postgres_sql.h"
+#include "sinks/shard_marks.h"
 #include "sinks/sink.h"
 
 struct pg_part {			/* what goes to one target */
@@ -24,18 +25,12 @@ struct pg_part {			/* what goes to one target */
 	size_t puts, dels;
 };
 
-struct pg_mark {		     /* the highest number of a shard in it */
-	const struct origin *origin; /* borrowed from a delivery */
-	struct seq seq;
-};
-
 struct pg_request {
 	struct delivery **d; /* owned array; of what is not reported yet */
 	size_t n, cap;
 	struct pg_part *parts; /* owned; those without rows are from earlier requests */
 	size_t part_count;
-	struct pg_mark *marks; /* owned */
-	size_t mark_count, mark_cap;
+	struct shard_marks marks;
 	struct pg_array arns, shards, numbers;
 	size_t rows;
 };
