@@ -1,10 +1,11 @@
 /* sinks/sqlite.c - a copy of tables, or a log of their changes, in one SQLite file.
  *
- *   submit() -> job -> the writer's thread (sqlite_writer.c) -> wake -> report()
+ *   submit() -> job of rows -> the writer's thread (sqlite_writer.c) -> wake -> report()
  *
- * This file is the loop's side: it bounds the queue, passes the time in, and reports. The thread
- * encodes and commits; sqlite_batch.c has the transaction, sqlite_table.c the statements,
- * sqlite_file.c file, lock and verdicts; docs/sqlite.md what a user sees.
+ * This file is the loop's side: it bounds the queue, passes the time in, and reports. sqlite_job.c
+ * makes the rows, on the loop too; the thread writes and commits them: sqlite_batch.c has the
+ * transaction, sqlite_table.c the statements, sqlite_file.c file, lock and verdicts;
+ * docs/sqlite.md what a user sees.
  *
  * Verdicts: ACK after COMMIT, also for what the file has already; RETRY when the disk is full,
  * failing, or another program holds the write lock, for the transaction and all behind it; REJECT
@@ -18,12 +19,12 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "sinks/rows.h"
+#include "sinks/sqlite_job.h"
 #include "sinks/sqlite_probe.h"
-#include "sinks/sqlite_table.h"
 #include "sinks/sqlite_writer.h"
 
-/* Enough for the thread never to wait for the loop; one batch always fits. */
+/* Enough for the thread never to wait for the loop; one batch always fits. Bytes of the
+ * records as they came, and as many again of their rows. */
 #define QUEUE_RECORDS 16384u
 #define QUEUE_BYTES (32u << 20)
 /* Tombstones are kept for days; looking for old ones once in ten minutes is often. */
@@ -33,9 +34,10 @@
 struct sink {
 	struct sink_env env;
 	const struct sqlite_conf *conf; /* borrowed */
-	struct sqlite_writer *writer;	/* owned */
-	struct loop_wake *wake;		/* owned */
-	struct loop_timer *tick;	/* owned */
+	struct sqlite_builder builder;
+	struct sqlite_writer *writer; /* owned */
+	struct loop_wake *wake;	      /* owned */
+	struct loop_timer *tick;      /* owned */
 	uint64_t epoch;
 	size_t queued, queued_bytes;
 	bool full; /* said SINK_FULL; owes ready() */
@@ -122,7 +124,7 @@ report_job(struct sink *s, struct sqlite_job *j)
 			: it->why != NULL   ? it->why
 					    : &j->why);
 	}
-	sqlite_job_close(j);
+	sqlite_job_give_back(&s->builder, j);
 }
 
 static void
@@ -142,7 +144,8 @@ on_wake(void *arg)
 	struct sink *s = arg;
 
 	report_list(s, sqlite_writer_take_done(s->writer));
-	if (s->full && s->queued <= QUEUE_RECORDS / 2 && s->queued_bytes <= QUEUE_BYTES / 2) {
+	if (s->full && s->queued <= QUEUE_RECORDS / 2 && s->queued_bytes <= QUEUE_BYTES / 2 &&
+	    s->builder.out <= QUEUE_BYTES / 2) {
 		s->full = false;
 		s->env.ready(s->env.host);
 	}
@@ -173,7 +176,7 @@ static void
 on_tick(void *arg)
 {
 	struct sink *s = arg;
-	struct sqlite_job *j = sqlite_job_new(0);
+	struct sqlite_job *j = sqlite_job_build(&s->builder, NULL, 0);
 
 	if (j != NULL)
 		give(s, j);
@@ -185,11 +188,13 @@ sqlite_submit(struct sink *s, struct delivery *const *batch, size_t count)
 {
 	struct sqlite_job *j;
 
-	if (s->queued > 0 && (s->queued + count > QUEUE_RECORDS || s->queued_bytes > QUEUE_BYTES)) {
+	if (s->queued > 0 &&
+	    (s->queued + count > QUEUE_RECORDS || s->queued_bytes > QUEUE_BYTES ||
+		s->builder.out > QUEUE_BYTES)) {
 		s->full = true;
 		return SINK_FULL;
 	}
-	j = sqlite_job_new(count);
+	j = sqlite_job_build(&s->builder, batch, count);
 	if (j == NULL) {
 		struct err why;
 
@@ -197,10 +202,6 @@ sqlite_submit(struct sink *s, struct delivery *const *batch, size_t count)
 		for (size_t i = 0; i < count; i++)
 			s->env.report(s->env.host, batch[i], SINK_RETRY, &why);
 		return SINK_TAKEN;
-	}
-	for (size_t i = 0; i < count; i++) {
-		j->items[i].d = batch[i];
-		j->bytes += batch[i]->rec->raw.n;
 	}
 	give(s, j);
 	return SINK_TAKEN;
@@ -223,13 +224,12 @@ sqlite_close(struct sink *s)
 		for (struct sqlite_job *j = sqlite_writer_take_queued(s->writer), *next; j != NULL;
 		     j = next) {
 			next = j->next;
-			j->why = why;
-			for (size_t i = 0; i < j->count; i++)
-				j->items[i].verdict = SINK_RETRY;
+			sqlite_job_fail(j, SINK_RETRY, &why);
 			report_job(s, j);
 		}
 		sqlite_writer_close(s->writer);
 	}
+	sqlite_builder_close(&s->builder);
 	loop_wake_close(s->wake);
 	free(s);
 }
@@ -243,6 +243,7 @@ sqlite_open(struct sink **out, const struct sink_env *env, const void *conf, str
 	s->env = *env;
 	s->conf = conf;
 	s->epoch = 1;
+	sqlite_builder_init(&s->builder, s->conf);
 	s->wake = loop_wake_new(env->loop, on_wake, s);
 	s->tick = loop_timer_new(env->loop, on_tick, s);
 	if (sqlite_writer_new(&s->writer, s->conf, env->name, kick, s, e) != 0) {

@@ -110,9 +110,10 @@ bind_time(sqlite3_stmt *st, int at, int64_t us)
 
 /* What is static stays where it is until the step: arena and page. */
 static int
-bind_cell(const struct sqlite_table *t, sqlite3_stmt *st, int at, size_t i, const struct buf *arena)
+bind_cell(
+    const struct sqlite_table *t, sqlite3_stmt *st, int at, size_t i, const struct sqlite_row *row)
 {
-	const struct rows_cell *c = &t->cells[i];
+	const struct rows_cell *c = &row->cells[i];
 
 	if (c->null)
 		return sqlite3_bind_null(st, at);
@@ -124,17 +125,17 @@ bind_cell(const struct sqlite_table *t, sqlite3_stmt *st, int at, size_t i, cons
 		return bind_time(st, at, c->number);
 	case COLUMN_BYTEA:
 		return sqlite3_bind_blob64(
-		    st, at, rows_cell_bytes(c, arena).p, c->n, SQLITE_STATIC);
+		    st, at, rows_cell_bytes(c, row->arena).p, c->n, SQLITE_STATIC);
 	case COLUMN_NUMERIC:
 		if (!t->number_as_text[i])
-			return sqlite_bind_number(st, at, rows_cell_bytes(c, arena));
+			return sqlite_bind_number(st, at, rows_cell_bytes(c, row->arena));
 		FALLTHROUGH;
 	case COLUMN_TEXT:
 	case COLUMN_JSONB:
 	case COLUMN_TYPES:
 		break;
 	}
-	return bind_text(st, at, rows_cell_bytes(c, arena));
+	return bind_text(st, at, rows_cell_bytes(c, row->arena));
 }
 
 int
@@ -155,7 +156,6 @@ sqlite_step(sqlite3_stmt *st, const char *path, const char *what, struct err *e)
 		    " let it use ABORT",
 		    path, what);
 	(void)sqlite3_reset(st);
-	(void)sqlite3_clear_bindings(st);
 	return rc == SQLITE_DONE ? 0 : -1;
 }
 
@@ -356,9 +356,10 @@ sqlite_table_prepare(
 		    "sqlite: %.200s: table \"%.100s\" does not exist, and create is false;"
 		    " `slipring check --connect` prints the statements that make it",
 		    conf->path, t->name);
-	if (sqlite_table_fits(t, db, conf->path, e) != 0)
-		return -1;
-	return prepare_all(t, db, conf->path, e);
+	if (sqlite_table_fits(t, db, conf->path, e) == 0 && prepare_all(t, db, conf->path, e) == 0)
+		return 0;
+	sqlite_table_unprepare(t);
+	return -1;
 }
 
 /* ---- the life of it ---- */
@@ -381,10 +382,20 @@ sqlite_table_new(struct sqlite_table **out, const struct sqlite_conf *conf, cons
 		sqlite_table_close(t);
 		return err_prefix(e, "sqlite");
 	}
-	t->cells = mem_array(t->layout->count, sizeof *t->cells);
 	t->number_as_text = mem_array(t->layout->count, sizeof *t->number_as_text);
 	*out = t;
 	return 0;
+}
+
+void
+sqlite_table_unprepare(struct sqlite_table *t)
+{
+	(void)sqlite3_finalize(t->put);
+	(void)sqlite3_finalize(t->remove);
+	(void)sqlite3_finalize(t->bury);
+	(void)sqlite3_finalize(t->unbury);
+	(void)sqlite3_finalize(t->purge);
+	t->put = t->remove = t->bury = t->unbury = t->purge = NULL;
 }
 
 void
@@ -392,19 +403,25 @@ sqlite_table_close(struct sqlite_table *t)
 {
 	if (t == NULL)
 		return;
-	(void)sqlite3_finalize(t->put);
-	(void)sqlite3_finalize(t->remove);
-	(void)sqlite3_finalize(t->bury);
-	(void)sqlite3_finalize(t->unbury);
-	(void)sqlite3_finalize(t->purge);
+	sqlite_table_unprepare(t);
 	rows_layout_close(t->layout);
-	free(t->cells);
 	free(t->number_as_text);
 	free(t->name);
 	free(t);
 }
 
 /* ---- one row ---- */
+
+int
+sqlite_table_cells(const struct sqlite_table *t, const struct delivery *d, enum rows_op *op,
+    struct buf *arena, struct rows_cell *cells, struct err *e)
+{
+	if (rows_cells(t->layout, d->rec, d->origin, op, arena, cells, e) == 0)
+		return 0;
+	/* An arena that is large enough for any record has no memory. */
+	e->retriable = e->code == ERR_LIMIT;
+	return err_prefix(e, "sqlite: table \"%.60s\"", t->name);
+}
 
 static size_t
 version_at(const struct sqlite_table *t)
@@ -413,49 +430,46 @@ version_at(const struct sqlite_table *t)
 }
 
 static int
-unbury(struct sqlite_table *t, const char *path, const struct sqlite_row *row,
-    const struct buf *arena, struct err *e)
+unbury(struct sqlite_table *t, const char *path, const struct sqlite_row *row, struct err *e)
 {
 	(void)bind_text(t->unbury, 1, row->key);
-	(void)bind_cell(t, t->unbury, 2, version_at(t), arena);
+	(void)bind_cell(t, t->unbury, 2, version_at(t), row);
 	return sqlite_step(t->unbury, path, t->name, e);
 }
 
 static int
-put(struct sqlite_table *t, const char *path, const struct sqlite_row *row, const struct buf *arena,
-    enum sqlite_put *how, struct err *e)
+put(struct sqlite_table *t, const char *path, const struct sqlite_row *row, enum sqlite_put *how,
+    struct err *e)
 {
 	int rc = SQLITE_OK;
 
 	for (size_t i = 0; rc == SQLITE_OK && i < t->layout->count; i++)
-		rc = bind_cell(t, t->put, (int)i + 1, i, arena);
+		rc = bind_cell(t, t->put, (int)i + 1, i, row);
 	if (rc == SQLITE_OK && t->layout->mode == ROWS_TABLE)
 		rc = bind_text(t->put, (int)t->layout->count + 1, row->key);
-	if (rc != SQLITE_OK) {
-		(void)sqlite3_clear_bindings(t->put);
+	if (rc != SQLITE_OK)
 		return sqlite_err(NULL, path, rc, t->name, e);
-	}
 	if (sqlite_step(t->put, path, t->name, e) != 0)
 		return -1;
 	*how = sqlite3_changes(sqlite3_db_handle(t->put)) != 0 ? SQLITE_PUT_DONE : SQLITE_PUT_OLD;
 	if (!t->buried || !row->was_deleted || *how == SQLITE_PUT_OLD)
 		return 0;
-	return unbury(t, path, row, arena, e);
+	return unbury(t, path, row, e);
 }
 
 static int
 delete_row(struct sqlite_table *t, const char *path, const struct sqlite_row *row,
-    const struct buf *arena, enum sqlite_put *how, struct err *e)
+    enum sqlite_put *how, struct err *e)
 {
 	size_t keys = t->layout->key_count;
 
 	for (size_t i = 0; i < keys; i++) {
-		(void)bind_cell(t, t->remove, (int)i + 1, i, arena);
-		(void)bind_cell(t, t->bury, (int)i + 4, i, arena);
+		(void)bind_cell(t, t->remove, (int)i + 1, i, row);
+		(void)bind_cell(t, t->bury, (int)i + 4, i, row);
 	}
-	(void)bind_cell(t, t->remove, (int)keys + 1, version_at(t), arena);
+	(void)bind_cell(t, t->remove, (int)keys + 1, version_at(t), row);
 	(void)bind_text(t->bury, 1, row->key);
-	(void)bind_cell(t, t->bury, 2, version_at(t), arena);
+	(void)bind_cell(t, t->bury, 2, version_at(t), row);
 	(void)bind_time(t->bury, 3, row->now_us);
 	if (sqlite_step(t->remove, path, t->name, e) != 0 ||
 	    sqlite_step(t->bury, path, t->name, e) != 0)
@@ -467,18 +481,10 @@ delete_row(struct sqlite_table *t, const char *path, const struct sqlite_row *ro
 
 int
 sqlite_table_put(struct sqlite_table *t, const char *path, const struct sqlite_row *row,
-    struct buf *arena, enum sqlite_put *how, struct err *e)
+    enum sqlite_put *how, struct err *e)
 {
-	enum rows_op op;
-
-	buf_reset(arena);
-	if (rows_cells(t->layout, row->rec, row->origin, &op, arena, t->cells, e) != 0) {
-		/* The arena is larger than any record's values: memory is out. */
-		e->retriable = e->code == ERR_LIMIT;
-		return err_prefix(e, "sqlite: table \"%.60s\"", t->name);
-	}
-	return op == ROWS_DELETE ? delete_row(t, path, row, arena, how, e)
-				 : put(t, path, row, arena, how, e);
+	return row->op == ROWS_DELETE ? delete_row(t, path, row, how, e)
+				      : put(t, path, row, how, e);
 }
 
 int

@@ -52,7 +52,7 @@ list_add(struct job_list *l, struct sqlite_job *j)
 }
 
 /* The first jobs, together at most so many records, or one job; of one epoch, so that they
- * fail or not together. */
+ * fail or not together; one that failed already alone. */
 static struct sqlite_job *
 list_take(struct job_list *l, size_t records)
 {
@@ -61,7 +61,8 @@ list_take(struct job_list *l, size_t records)
 
 	if (j == NULL)
 		return NULL;
-	while (j->next != NULL && j->next->epoch == first->epoch && n + j->next->count <= records) {
+	while (j->next != NULL && !first->failed && !j->next->failed &&
+	    j->next->epoch == first->epoch && n + j->next->count <= records) {
 		j = j->next;
 		n += j->count;
 	}
@@ -72,45 +73,13 @@ list_take(struct job_list *l, size_t records)
 	return first;
 }
 
-struct sqlite_job *
-sqlite_job_new(size_t count)
-{
-	struct sqlite_job *j;
-
-	if (count > (SIZE_MAX - sizeof *j) / sizeof j->items[0])
-		return NULL;
-	j = calloc(1, sizeof *j + count * sizeof j->items[0]);
-	if (j != NULL)
-		j->count = count;
-	return j;
-}
-
-void
-sqlite_job_close(struct sqlite_job *j)
-{
-	for (size_t i = 0; i < j->count; i++)
-		free(j->items[i].why);
-	free(j);
-}
-
 /* ---- on the thread ---- */
-
-static void
-fail_job(struct sqlite_job *j, enum sink_verdict v, const struct err *why)
-{
-	j->failed = true;
-	j->why = *why;
-	for (size_t i = 0; i < j->count; i++) {
-		j->items[i].verdict = v;
-		j->items[i].settled = true;
-	}
-}
 
 static void
 fail_all(struct sqlite_job *jobs, enum sink_verdict v, const struct err *why)
 {
 	for (struct sqlite_job *j = jobs; j != NULL; j = j->next)
-		fail_job(j, v, why);
+		sqlite_job_fail(j, v, why);
 }
 
 /* Of a whole transaction: no single record is at fault. */
@@ -174,7 +143,9 @@ run_group(struct sqlite_writer *w, struct sqlite_job *jobs)
 	}
 	if (!records)
 		return;
-	if (sqlite_batch_write(&w->batch, jobs, &e) == 0) {
+	if (jobs->failed) {
+		e = jobs->why;
+	} else if (sqlite_batch_write(&w->batch, jobs, &e) == 0) {
 		note_success(w);
 		return;
 	}

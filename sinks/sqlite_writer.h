@@ -5,11 +5,10 @@
  *   loop:   wake -> take_done() -> reports
  *
  * While one transaction is synced the next jobs queue, so a slow disk means larger transactions.
- * Encoding is on the thread too: it reads records only, which stay where they are until
- * their report.
  *
  * After a failure everything in the queue fails with it, up to the first job given after the loop has
- * seen the failure (epoch): nothing overtakes. A record that is refused by itself does not
+ * seen the failure (epoch): nothing overtakes. A job that failed while it was built fails when
+ * its turn comes, in the same way. A record that is refused by itself does not
  * fail its transaction; the one before it of its key is then written in its place.
  *
  * Threading: give, take_done, take_queued, stats on the loop thread; wake is called on
@@ -20,25 +19,8 @@
 
 #include "sinks/sqlite_file.h"
 
+struct sqlite_job;
 struct sqlite_writer;
-
-struct sqlite_item {
-	struct delivery *d;
-	enum sink_verdict verdict;
-	bool settled;
-	struct err *why; /* owned; REJECT. Others: the job's */
-};
-
-struct sqlite_job {
-	struct sqlite_job *next;
-	int64_t now_us; /* wall clock */
-	uint64_t epoch; /* rises with every failure the loop has seen */
-	bool failed;	/* all of it, with why: the loop begins a new epoch */
-	struct err why;
-	size_t bytes; /* raw, for the queue's bound */
-	size_t count; /* 0: housekeeping only */
-	struct sqlite_item items[];
-};
 
 struct sqlite_stats {
 	uint64_t transactions, written, deleted, old, rejected, failures, purged;
@@ -50,9 +32,6 @@ struct sqlite_stats {
 /* Opens the file, then starts the thread. name: the sink's, borrowed. */
 int sqlite_writer_new(struct sqlite_writer **out, const struct sqlite_conf *conf, const char *name,
     void (*wake)(void *arg), void *arg, struct err *e) MUST_CHECK;
-/* NULL if memory is out; the caller fills in items[].d, now_us, epoch, bytes. */
-struct sqlite_job *sqlite_job_new(size_t count);
-void sqlite_job_close(struct sqlite_job *j);
 void sqlite_writer_give(struct sqlite_writer *w, struct sqlite_job *j);
 struct sqlite_job *sqlite_writer_take_done(struct sqlite_writer *w); /* a list, in order */
 void sqlite_writer_stats(struct sqlite_writer *w, struct sqlite_stats *out);
