@@ -16,7 +16,7 @@ SAN        ?=
 WERROR     ?=
 V          ?=
 
-ROOMS      := base record streams sinks checkpoint pipeline daemon
+ROOMS      := base record streams filters sinks checkpoint pipeline daemon
 PKGS       := libevent libcurl jansson sqlite3 yaml-0.1 libcrypto zlib rdkafka libpq
 # Asked when first needed, and once: setup may have to install them first.
 PKG_CFLAGS  = $(eval PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS)))$(PKG_CFLAGS)

@@ -86,6 +86,6 @@ void command_note(const char *fmt, ...) PRINTF_LIKE(1, 2);
 
 extern const struct command cmd_run, cmd_check, cmd_tail, cmd_status, cmd_resume,
     cmd_positions_list, cmd_positions_set, cmd_positions_reset, cmd_gaps_list, cmd_gaps_accept,
-    cmd_dlq_list, cmd_dlq_show, cmd_dlq_replay, cmd_dlq_drop, cmd_audit_verify, cmd_config;
+    cmd_dlq_list, cmd_dlq_show, cmd_dlq_replay, cmd_dlq_drop, cmd_audit_verify, cmd_config, cmd_explain;
 
 #endif

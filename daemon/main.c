@@ -18,6 +18,7 @@ static const struct command *const commands[] = {
     &cmd_dlq_drop,
     &cmd_audit_verify,
     &cmd_config,
+    &cmd_explain,
     NULL,
 };
 
