@@ -27,6 +27,7 @@ enum conf_type {
 	CONF_SIZE,     /* int64_t bytes: 512 64KiB 16MiB 1GiB (also K M G = binary); min..max */
 	CONF_ENUM,     /* int, index into words */
 	CONF_LIST,     /* struct conf_list: a list of scalars, or one scalar */
+	CONF_JSON, /* char *, owned: JSON pasted as it is, {...} or [...], or a scalar that holds it */
 	CONF_MAP, /* struct conf_map: a mapping of free names to scalars, in the order written */
 };
 
@@ -70,6 +71,10 @@ struct conf_node {
 	size_t count;		   /* SEQUENCE, MAPPING */
 	struct conf_node **keys;   /* MAPPING */
 	struct conf_node **values; /* SEQUENCE, MAPPING */
+	char *raw;		   /* in braces or brackets: as it was written; owned */
+	/* MAPPING in braces: a key that stands there twice. JSON may do that (and
+	 * patterns do); who reads it as keys of ours refuses it. NULL: none */
+	const struct conf_node *duplicate;
 };
 
 struct conf_doc; /* owns all nodes */
@@ -81,6 +86,9 @@ conf_parse(struct conf_doc **out, struct slice text, const char *name, struct er
 void conf_close(struct conf_doc *d);
 const struct conf_node *conf_root(const struct conf_doc *d); /* a MAPPING */
 
+/* ERR_CONFIG if a key stands in the mapping twice. The keys of anything that
+ * conf_fill() or conf_check_names() reads have been looked at. */
+int conf_check_duplicates(const struct conf_node *map, struct err *e) MUST_CHECK;
 /* NULL if the mapping has no such key. */
 const struct conf_node *conf_get(const struct conf_node *map, const char *key);
 /* ERR_CONFIG "file:line:column: ..." at that node; -1. */

@@ -142,6 +142,8 @@ kind_wanted(enum conf_type t)
 		return "a word";
 	case CONF_LIST:
 		return "a list, such as [a, b]";
+	case CONF_JSON:
+		return "JSON, pasted as it is";
 	case CONF_MAP:
 		return "names with values, such as {a: 1, b: 2}";
 	}
@@ -156,6 +158,8 @@ fill_map(const struct conf_key *k, const struct conf_node *v, struct conf_map *o
 	if (v->kind != CONF_MAPPING)
 		return conf_err(e, v, "\"%s\" is not names with values; it must be %s", k->name,
 		    kind_wanted(k->type));
+	if (conf_check_duplicates(v, e) != 0)
+		return -1;
 	if ((k->flags & CONF_REQUIRED) != 0 && v->count == 0)
 		return conf_err(e, v, "\"%s\" must name at least one", k->name);
 	out->names = mem_array(v->count, sizeof *out->names);
@@ -169,6 +173,16 @@ fill_map(const struct conf_key *k, const struct conf_node *v, struct conf_map *o
 		out->names[out->n] = mem_strdup(v->keys[i]->text);
 		out->values[out->n++] = mem_strdup(item->text);
 	}
+	return 0;
+}
+
+static int
+fill_json(const struct conf_key *k, const struct conf_node *v, char **out, struct err *e)
+{
+	if (v->kind != CONF_SCALAR && v->raw == NULL)
+		return conf_err(
+		    e, v, "\"%s\" must be JSON in its own braces, not indented YAML", k->name);
+	*out = mem_strdup(v->kind == CONF_SCALAR ? v->text : v->raw);
 	return 0;
 }
 
@@ -194,6 +208,8 @@ fill_value(const struct conf_key *k, const struct conf_node *v, void *obj, struc
 		    k->name, kind_wanted(k->type));
 	if (k->type == CONF_MAP)
 		return fill_map(k, v, field, e);
+	if (k->type == CONF_JSON)
+		return fill_json(k, v, field, e);
 	if (v->kind == CONF_MAPPING || (v->kind == CONF_SEQUENCE && k->type != CONF_LIST))
 		return conf_err(e, v, "\"%s\" is a %s; it must be %s", k->name,
 		    v->kind == CONF_MAPPING ? "mapping" : "list", kind_wanted(k->type));
@@ -215,6 +231,7 @@ fill_value(const struct conf_key *k, const struct conf_node *v, void *obj, struc
 	case CONF_LIST:
 		return fill_list(k, v, field, e);
 	case CONF_MAP:
+	case CONF_JSON:
 		break;
 	}
 	return 0;
@@ -227,6 +244,7 @@ zero_value(const struct conf_key *k, void *obj)
 
 	switch (k->type) {
 	case CONF_STR:
+	case CONF_JSON:
 		*(char **)field = NULL;
 		break;
 	case CONF_SECRET:
@@ -257,7 +275,7 @@ wipe_value(const struct conf_key *k, void *obj)
 {
 	void *field = conf_field(k, obj);
 
-	if (k->type == CONF_STR) {
+	if (k->type == CONF_STR || k->type == CONF_JSON) {
 		free(*(char **)field);
 	} else if (k->type == CONF_SECRET) {
 		secret_clear(field);
@@ -365,6 +383,8 @@ set_key(struct filling *f, int i, const struct conf_node *key, const struct conf
 static int
 walk(struct filling *f, const struct conf_node *map, const char *prefix)
 {
+	if (conf_check_duplicates(map, f->e) != 0)
+		return -1;
 	for (size_t i = 0; i < map->count; i++) {
 		const struct conf_node *key = map->keys[i], *value = map->values[i];
 		char name[DOTTED_MAX];
@@ -450,6 +470,8 @@ conf_check_names(const struct conf_node *map, const char *const *names, struct e
 {
 	if (map->kind != CONF_MAPPING)
 		return conf_err(e, map, "expected keys and values here, indented below the name");
+	if (conf_check_duplicates(map, e) != 0)
+		return -1;
 	for (size_t i = 0; i < map->count; i++)
 		if (!in_list(names, map->keys[i]->text))
 			return fail_unknown(map->keys[i], names, e);

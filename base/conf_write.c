@@ -52,6 +52,7 @@ is_set(const struct conf_key *k, const void *obj)
 
 	switch (k->type) {
 	case CONF_STR:
+	case CONF_JSON:
 		return *(char *const *)field != NULL;
 	case CONF_SECRET:
 		return ((const struct secret *)field)->bytes != NULL;
@@ -116,6 +117,7 @@ add_value(struct buf *out, const struct conf_key *k, const void *obj)
 
 	switch (k->type) {
 	case CONF_STR:
+	case CONF_JSON:
 		add_text(out, *(char *const *)field);
 		break;
 	case CONF_SECRET:
@@ -174,6 +176,8 @@ type_name(enum conf_type t)
 		return "one of";
 	case CONF_LIST:
 		return "list";
+	case CONF_JSON:
+		return "JSON";
 	case CONF_MAP:
 		return "names with values";
 	}
@@ -283,6 +287,9 @@ add_key_schema(struct buf *out, const struct conf_key *k)
 	case CONF_STR:
 	case CONF_SECRET:
 		buf_add_str(out, "\"type\":\"string\"");
+		break;
+	case CONF_JSON:
+		buf_add_str(out, "\"type\":[\"object\",\"array\",\"string\"]");
 		break;
 	case CONF_BOOL:
 		buf_add_str(out, "\"enum\":[true,false,\"yes\",\"no\",\"on\",\"off\"]");

@@ -76,7 +76,10 @@ node_close(struct conf_node *n)
 	}
 	if (n->text != NULL)
 		explicit_bzero(n->text, n->text_n);
+	if (n->raw != NULL)
+		explicit_bzero(n->raw, strlen(n->raw));
 	free(n->text);
+	free(n->raw);
 	free(n->keys);
 	free(n->values);
 	free(n);
@@ -226,10 +229,33 @@ append(struct conf_node *n, struct conf_node *key, struct conf_node *value)
 	n->values[n->count++] = value;
 }
 
+/* libyaml counts characters, a BOM not among them. */
+static size_t
+offset_of(struct slice text, size_t index)
+{
+	size_t i = text.n >= 3 && memcmp(text.p, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
+
+	for (; index > 0 && i < text.n; index--)
+		do
+			i++;
+		while (i < text.n && ((unsigned char)text.p[i] & 0xc0) == 0x80);
+	return i;
+}
+
+static char *
+source_between(const struct reading *rd, const yaml_mark_t *from, const yaml_mark_t *to)
+{
+	size_t a = offset_of(rd->text, from->index), b = offset_of(rd->text, to->index);
+
+	return mem_slicedup((struct slice){rd->text.p + a, b - a});
+}
+
 static struct conf_node *
 read_sequence(struct reading *rd, const yaml_event_t *start, unsigned depth)
 {
 	struct conf_node *n = node_new(rd, CONF_SEQUENCE, &start->start_mark);
+	bool brackets = start->data.sequence_start.style == YAML_FLOW_SEQUENCE_STYLE;
+	yaml_mark_t begin = start->start_mark;
 	struct conf_node *item;
 	yaml_event_t ev;
 
@@ -237,6 +263,8 @@ read_sequence(struct reading *rd, const yaml_event_t *start, unsigned depth)
 		if (next_event(rd, &ev) != 0)
 			break;
 		if (ev.type == YAML_SEQUENCE_END_EVENT) {
+			if (brackets)
+				n->raw = source_between(rd, &begin, &ev.end_mark);
 			yaml_event_delete(&ev);
 			return n;
 		}
@@ -249,23 +277,42 @@ read_sequence(struct reading *rd, const yaml_event_t *start, unsigned depth)
 	return NULL;
 }
 
+static const struct conf_node *
+find_key(const struct conf_node *map, const char *text)
+{
+	for (size_t i = 0; i < map->count; i++)
+		if (strcmp(map->keys[i]->text, text) == 0)
+			return map->keys[i];
+	return NULL;
+}
+
+int
+conf_check_duplicates(const struct conf_node *map, struct err *e)
+{
+	const struct conf_node *key = map->duplicate;
+
+	if (key == NULL)
+		return 0;
+	return conf_err(e, key, "duplicate key \"%s\", first on line %u; remove one of them",
+	    conf_show(key->text).s, find_key(map, key->text)->line);
+}
+
 static int
-check_key(struct reading *rd, const struct conf_node *map, const struct conf_node *key)
+check_key(struct reading *rd, struct conf_node *map, const struct conf_node *key, bool braces)
 {
 	if (key->kind != CONF_SCALAR)
 		return conf_err(rd->e, key, "a key must be a word, not a list or a mapping");
-	for (size_t i = 0; i < map->count; i++)
-		if (strcmp(map->keys[i]->text, key->text) == 0)
-			return conf_err(rd->e, key,
-			    "duplicate key \"%s\", first on line %u; remove one of them",
-			    conf_show(key->text).s, map->keys[i]->line);
-	return 0;
+	if (map->duplicate == NULL && find_key(map, key->text) != NULL)
+		map->duplicate = key;
+	return braces ? 0 : conf_check_duplicates(map, rd->e);
 }
 
 static struct conf_node *
 read_mapping(struct reading *rd, const yaml_event_t *start, unsigned depth)
 {
 	struct conf_node *n = node_new(rd, CONF_MAPPING, &start->start_mark);
+	bool braces = start->data.mapping_start.style == YAML_FLOW_MAPPING_STYLE;
+	yaml_mark_t begin = start->start_mark;
 	struct conf_node *key = NULL, *value;
 	yaml_event_t ev;
 
@@ -273,11 +320,13 @@ read_mapping(struct reading *rd, const yaml_event_t *start, unsigned depth)
 		if (next_event(rd, &ev) != 0)
 			break;
 		if (ev.type == YAML_MAPPING_END_EVENT) {
+			if (braces)
+				n->raw = source_between(rd, &begin, &ev.end_mark);
 			yaml_event_delete(&ev);
 			return n;
 		}
 		key = read_node(rd, &ev, depth + 1);
-		if (key == NULL || check_key(rd, n, key) != 0 || next_event(rd, &ev) != 0)
+		if (key == NULL || check_key(rd, n, key, braces) != 0 || next_event(rd, &ev) != 0)
 			break;
 		value = read_node(rd, &ev, depth + 1);
 		if (value == NULL)

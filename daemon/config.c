@@ -221,6 +221,8 @@ get_names(const struct config *c, const char *section, const char *example,
 	if (n->kind != CONF_MAPPING || n->count == 0)
 		return conf_err(
 		    e, n, "\"%s\" names at least one; write for example  %s", section, example);
+	if (conf_check_duplicates(n, e) != 0)
+		return -1;
 	for (size_t i = 0; i < n->count; i++)
 		if (check_name(n->keys[i], e) != 0)
 			return -1;
