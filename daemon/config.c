@@ -64,6 +64,10 @@ const struct conf_key sink_own_keys[] = {
 	.flags = CONF_REQUIRED,
 	SINK(from),
 	.doc = "The streams whose changes the sink is given."},
+    {.name = "filters",
+	.type = CONF_LIST,
+	SINK(filters),
+	.doc = "The filters a change passes first, in this order; by default none."},
     {.name = NULL},
 };
 
@@ -252,33 +256,95 @@ read_streams(struct config *c, struct err *e)
 	return 0;
 }
 
+/* The place of the mapping's "type" in words, which ends with NULL; -1 with what
+ * is wrong. */
 static int
-find_sink_type(const struct conf_node *at, const struct sink_ops **out, struct err *e)
+find_type(const struct conf_node *at, const char *kind, const char *const *words, struct err *e)
 {
 	const struct conf_node *type;
-	const char *words[NAMES_MAX + 1];
 	const char *near;
-	size_t n = 0;
 
-	for (; sink_registry[n] != NULL && n < NAMES_MAX; n++)
-		words[n] = sink_registry[n]->type;
-	words[n] = NULL;
 	if (at->kind != CONF_MAPPING)
 		return conf_err(e, at, "expected keys and values here, indented below the name");
 	type = conf_get(at, "type");
 	if (type == NULL || type->kind != CONF_SCALAR)
 		return conf_err(e, type != NULL ? type : at,
-		    "\"type\" is missing; it names the kind of sink, such as %s", words[0]);
-	for (size_t i = 0; i < n; i++) {
-		if (strcmp(words[i], type->text) == 0) {
-			*out = sink_registry[i];
-			return 0;
-		}
-	}
+		    "\"type\" is missing; it names the kind of %s, such as %s", kind, words[0]);
+	for (int i = 0; words[i] != NULL; i++)
+		if (strcmp(words[i], type->text) == 0)
+			return i;
 	near = conf_nearest(type->text, words);
-	return conf_err(e, type, "unknown sink type \"%.60s\"; %s%s%s", type->text,
+	return conf_err(e, type, "unknown %s type \"%.60s\"; %s%s%s", kind, type->text,
 	    near != NULL ? "did you mean \"" : "see slipring config --reference",
 	    near != NULL ? near : "", near != NULL ? "\"?" : "");
+}
+
+static int
+find_sink_type(const struct conf_node *at, const struct sink_ops **out, struct err *e)
+{
+	const char *words[NAMES_MAX + 1] = {NULL};
+	int i;
+
+	for (size_t n = 0; sink_registry[n] != NULL && n < NAMES_MAX; n++)
+		words[n] = sink_registry[n]->type;
+	i = find_type(at, "sink", words, e);
+	if (i < 0)
+		return -1;
+	*out = sink_registry[i];
+	return 0;
+}
+
+static int
+find_filter_type(const struct conf_node *at, const struct filter_ops **out, struct err *e)
+{
+	const char *words[NAMES_MAX + 1] = {NULL};
+	int i;
+
+	for (size_t n = 0; filter_registry[n] != NULL && n < NAMES_MAX; n++)
+		words[n] = filter_registry[n]->type;
+	i = find_type(at, "filter", words, e);
+	if (i < 0)
+		return -1;
+	*out = filter_registry[i];
+	return 0;
+}
+
+static int
+read_filter(struct filter_config *f, struct err *e)
+{
+	static const char *const elsewhere[] = {"type", NULL};
+	struct err why;
+
+	if (find_filter_type(f->at, &f->ops, e) != 0)
+		return -1;
+	f->conf = mem_new(f->ops->conf_size);
+	if (conf_fill(f->at, f->ops->keys, elsewhere, f->conf, e) != 0)
+		return -1;
+	if (f->ops->check != NULL && f->ops->check(f->conf, &why) != 0)
+		return conf_err(e, f->at, "filter \"%s\": %s", f->name, why.text);
+	return 0;
+}
+
+static int
+read_filters(struct config *c, struct err *e)
+{
+	const struct conf_node *map = conf_get(conf_root(c->doc), "filters");
+
+	if (map == NULL)
+		return 0;
+	if (get_names(c, "filters", "filters: {paid: {type: pattern, pattern: {...}}}", &map, e) !=
+	    0)
+		return -1;
+	c->filters = mem_array(map->count, sizeof *c->filters);
+	while (c->filter_count < map->count) {
+		struct filter_config *f = &c->filters[c->filter_count];
+
+		f->name = map->keys[c->filter_count]->text;
+		f->at = map->values[c->filter_count++];
+		if (read_filter(f, e) != 0)
+			return -1;
+	}
+	return 0;
 }
 
 static int
@@ -323,7 +389,7 @@ read_sinks(struct config *c, struct err *e)
 static int
 read_own(struct config *c, struct err *e)
 {
-	static const char *const elsewhere[] = {"streams", "sinks", NULL};
+	static const char *const elsewhere[] = {"streams", "filters", "sinks", NULL};
 
 	return conf_fill(conf_root(c->doc), config_keys, elsewhere, c, e);
 }
@@ -336,8 +402,8 @@ config_read(struct config **out, struct conf_doc *doc, struct err *e)
 
 	*out = NULL;
 	c->doc = doc;
-	if (read_own(c, e) != 0 || read_streams(c, e) != 0 || read_sinks(c, e) != 0 ||
-	    config_check(c, e) != 0) {
+	if (read_own(c, e) != 0 || read_streams(c, e) != 0 || read_filters(c, e) != 0 ||
+	    read_sinks(c, e) != 0 || config_check(c, e) != 0) {
 		config_close(c);
 		return -1;
 	}
@@ -376,6 +442,14 @@ config_close(struct config *c)
 		conf_wipe(feed_keys, &c->streams[i].feed);
 		conf_wipe(stream_own_keys, &c->streams[i]);
 	}
+	for (size_t i = 0; i < c->filter_count; i++) {
+		struct filter_config *f = &c->filters[i];
+
+		if (f->conf != NULL) {
+			conf_wipe(f->ops->keys, f->conf);
+			free(f->conf);
+		}
+	}
 	for (size_t i = 0; i < c->sink_count; i++) {
 		struct sink_config *s = &c->sinks[i];
 
@@ -388,6 +462,7 @@ config_close(struct config *c)
 	}
 	conf_wipe(config_keys, c);
 	free(c->streams);
+	free(c->filters);
 	free(c->sinks);
 	conf_close(c->doc);
 	free(c);
@@ -399,6 +474,15 @@ config_stream(const struct config *c, const char *name)
 	for (size_t i = 0; i < c->stream_count; i++)
 		if (strcmp(c->streams[i].name, name) == 0)
 			return &c->streams[i];
+	return NULL;
+}
+
+const struct filter_config *
+config_filter(const struct config *c, const char *name)
+{
+	for (size_t i = 0; i < c->filter_count; i++)
+		if (strcmp(c->filters[i].name, name) == 0)
+			return &c->filters[i];
 	return NULL;
 }
 

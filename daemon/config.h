@@ -13,6 +13,7 @@
 #define DAEMON_CONFIG_H
 
 #include "base/conf.h"
+#include "filters/filter.h"
 #include "pipeline/pipeline.h"
 #include "base/creds.h"
 
@@ -25,13 +26,21 @@ struct stream_config {
 	bool gzip;
 };
 
+struct filter_config {
+	const char *name;
+	const struct conf_node *at;
+	const struct filter_ops *ops;
+	void *conf; /* owned; ops->conf_size bytes, filled by ops->keys */
+};
+
 struct sink_config {
 	const char *name;
 	const struct conf_node *at;
 	const struct sink_ops *ops;
 	void *conf; /* owned; ops->conf_size bytes, filled by ops->keys */
 	struct lane_conf lane;
-	struct conf_list from; /* names of streams */
+	struct conf_list from;	  /* names of streams */
+	struct conf_list filters; /* names of filters, in order */
 };
 
 struct listen_address {
@@ -44,6 +53,8 @@ struct config {
 	struct conf_doc *doc;
 	struct stream_config *streams; /* owned array */
 	size_t stream_count;
+	struct filter_config *filters;
+	size_t filter_count;
 	struct sink_config *sinks;
 	size_t sink_count;
 	int store_type;
@@ -65,6 +76,7 @@ config_parse(struct config **out, struct slice text, const char *name, struct er
 void config_close(struct config *c);
 
 const struct stream_config *config_stream(const struct config *c, const char *name);
+const struct filter_config *config_filter(const struct config *c, const char *name);
 const struct sink_config *config_sink(const struct config *c, const char *name);
 
 /* "127.0.0.1:9464", "[::1]:0", "localhost:9464", "off". Loopback only. */

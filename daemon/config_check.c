@@ -259,6 +259,25 @@ fail_unknown_stream(
 }
 
 static int
+check_filters(const struct config *c, const struct sink_config *s, struct err *e)
+{
+	const char *names[WORDS_MAX + 1] = {NULL};
+	const char *near;
+
+	for (size_t i = 0; i < c->filter_count && i < WORDS_MAX; i++)
+		names[i] = c->filters[i].name;
+	for (size_t i = 0; i < s->filters.n; i++) {
+		if (config_filter(c, s->filters.v[i]) != NULL)
+			continue;
+		near = conf_nearest(s->filters.v[i], names);
+		return conf_err(e, place_of(s->at, "filters"), "there is no filter \"%.60s\"%s%s%s",
+		    s->filters.v[i], near != NULL ? "; did you mean \"" : "",
+		    near != NULL ? near : "", near != NULL ? "\"?" : "");
+	}
+	return 0;
+}
+
+static int
 check_from(const struct config *c, const struct sink_config *s, struct err *e)
 {
 	const struct conf_node *from = place_of(s->at, "from");
@@ -337,7 +356,8 @@ config_check(struct config *c, struct err *e)
 		if (check_stream(&c->streams[i], e) != 0 || check_stream_twice(c, i, e) != 0)
 			return -1;
 	for (size_t i = 0; i < c->sink_count; i++)
-		if (check_from(c, &c->sinks[i], e) != 0 || check_places(c, i, e) != 0)
+		if (check_from(c, &c->sinks[i], e) != 0 || check_filters(c, &c->sinks[i], e) != 0 ||
+		    check_places(c, i, e) != 0)
 			return -1;
 	for (size_t i = 0; i < c->stream_count; i++)
 		if (check_stream_used(c, &c->streams[i], e) != 0)

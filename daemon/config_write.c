@@ -11,6 +11,13 @@ dump_stream(struct buf *out, const struct stream_config *s)
 }
 
 static void
+dump_filter(struct buf *out, const struct filter_config *f)
+{
+	buf_addf(out, "  %s:\n    type: %s\n", f->name, f->ops->type);
+	conf_dump(out, f->ops->keys, f->conf, 4);
+}
+
+static void
 dump_sink(struct buf *out, const struct sink_config *s)
 {
 	buf_addf(out, "  %s:\n    type: %s\n", s->name, s->ops->type);
@@ -25,6 +32,10 @@ config_dump(const struct config *c, struct buf *out)
 	buf_add_str(out, "streams:\n");
 	for (size_t i = 0; i < c->stream_count; i++)
 		dump_stream(out, &c->streams[i]);
+	if (c->filter_count != 0)
+		buf_add_str(out, "filters:\n");
+	for (size_t i = 0; i < c->filter_count; i++)
+		dump_filter(out, &c->filters[i]);
 	buf_add_str(out, "sinks:\n");
 	for (size_t i = 0; i < c->sink_count; i++)
 		dump_sink(out, &c->sinks[i]);
@@ -41,6 +52,13 @@ config_reference(struct buf *out)
 	    "streams: a mapping of names, each with\n");
 	conf_reference(out, feed_keys, 4);
 	conf_reference(out, stream_own_keys, 4);
+	buf_add_str(out,
+	    "\nfilters: a mapping of names, each with\n    type (one of the below, required)\n");
+	for (size_t i = 0; filter_registry[i] != NULL; i++) {
+		buf_addf(
+		    out, "\n  type: %s - %s\n", filter_registry[i]->type, filter_registry[i]->help);
+		conf_reference(out, filter_registry[i]->keys, 4);
+	}
 	buf_add_str(
 	    out, "\nsinks: a mapping of names, each with\n    type (one of the below, required)\n");
 	conf_reference(out, sink_own_keys, 4);
@@ -72,21 +90,28 @@ add_properties(struct buf *out, const struct conf_key *const *tables, size_t cou
 }
 
 static void
-add_sink_schema(struct buf *out, const struct sink_ops *ops)
+add_type_schema(
+    struct buf *out, const char *type, const struct conf_key *const *tables, size_t count)
 {
-	const struct conf_key *const tables[] = {sink_own_keys, ops->keys, lane_keys};
-
 	buf_addf(out,
 	    "{\"type\":\"object\",\"additionalProperties\":false,\"properties\":{"
 	    "\"type\":{\"const\":\"%s\"},",
-	    ops->type);
-	add_properties(out, tables, ARRAY_LEN(tables));
+	    type);
+	add_properties(out, tables, count);
 	buf_add_str(out, "},\"required\":[\"type\"");
-	for (size_t i = 0; i < ARRAY_LEN(tables); i++)
+	for (size_t i = 0; i < count; i++)
 		for (const struct conf_key *k = tables[i]; k->name != NULL; k++)
 			if ((k->flags & CONF_REQUIRED) != 0)
 				buf_addf(out, ",\"%s\"", k->name);
 	buf_add_str(out, "]}");
+}
+
+static void
+add_sink_schema(struct buf *out, const struct sink_ops *ops)
+{
+	const struct conf_key *const tables[] = {sink_own_keys, ops->keys, lane_keys};
+
+	add_type_schema(out, ops->type, tables, ARRAY_LEN(tables));
 }
 
 void
@@ -104,6 +129,16 @@ config_schema(struct buf *out)
 	add_properties(out, stream_tables, ARRAY_LEN(stream_tables));
 	buf_add_str(out,
 	    "},\"oneOf\":[{\"required\":[\"table\"]},{\"required\":[\"arn\"]}]}},"
+	    "\"filters\":{\"type\":\"object\",\"additionalProperties\":{\"oneOf\":[");
+	for (size_t i = 0; filter_registry[i] != NULL; i++) {
+		const struct conf_key *const tables[] = {filter_registry[i]->keys};
+
+		if (i != 0)
+			buf_add_char(out, ',');
+		add_type_schema(out, filter_registry[i]->type, tables, 1);
+	}
+	buf_add_str(out,
+	    "]}},"
 	    "\"sinks\":{\"type\":\"object\",\"minProperties\":1,"
 	    "\"additionalProperties\":{\"oneOf\":[");
 	for (size_t i = 0; sink_registry[i] != NULL; i++) {

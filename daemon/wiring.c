@@ -149,6 +149,26 @@ add_streams(struct wiring *w, const struct config *c, struct err *e)
 	return r;
 }
 
+static int
+add_chain(struct wiring *w, const struct config *c, const struct sink_config *s, struct err *e)
+{
+	struct chain *chain;
+
+	if (s->filters.n == 0)
+		return 0;
+	chain = chain_new();
+	for (size_t i = 0; i < s->filters.n; i++) {
+		const struct filter_config *f = config_filter(c, s->filters.v[i]);
+
+		if (chain_add(chain, f->name, f->ops, f->conf, e) != 0) {
+			chain_close(chain);
+			return err_prefix(e, "sink %s", s->name);
+		}
+	}
+	pipeline_set_chain(w->pipeline, s->name, chain);
+	return 0;
+}
+
 int
 wiring_add_pipeline(
     struct wiring *w, const struct config *c, const struct pipeline_host *host, struct err *e)
@@ -161,7 +181,8 @@ wiring_add_pipeline(
 	for (size_t i = 0; i < c->sink_count; i++) {
 		const struct sink_config *s = &c->sinks[i];
 
-		if (pipeline_add_sink(w->pipeline, s->name, s->ops, s->conf, &s->lane, e) != 0)
+		if (pipeline_add_sink(w->pipeline, s->name, s->ops, s->conf, &s->lane, e) != 0 ||
+		    add_chain(w, c, s, e) != 0)
 			return -1;
 	}
 	return add_streams(w, c, e);

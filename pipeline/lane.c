@@ -149,6 +149,19 @@ lane_quiet(const struct lane *ln)
 }
 
 void
+lane_set_chain(struct lane *ln, struct chain *chain)
+{
+	chain_close(ln->chain);
+	ln->chain = chain;
+}
+
+const struct chain *
+lane_chain(const struct lane *ln)
+{
+	return ln->chain;
+}
+
+void
 lane_set_share(struct lane *ln, int64_t bytes)
 {
 	ln->share = bytes;
@@ -262,8 +275,10 @@ lane_close(struct lane *ln)
 	loop_timer_close(ln->pump_timer);
 	loop_timer_close(ln->room_timer);
 	loop_timer_close(ln->breaker_timer);
+	chain_close(ln->chain);
 	key_order_close(&ln->keys);
 	buf_close(&ln->key);
 	free(ln->staged);
+	free(ln->fates);
 	free(ln);
 }

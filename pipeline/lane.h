@@ -120,6 +120,9 @@ int lane_new(struct lane **out, struct loop *lp, const char *name, const struct 
     struct err *e) MUST_CHECK;
 void lane_close(struct lane *ln);      /* windows have been closed before */
 void lane_close_sink(struct lane *ln); /* first step of a close: the sink reports what it holds */
+/* Before the first record. The lane owns it. */
+void lane_set_chain(struct lane *ln, struct chain *chain);
+const struct chain *lane_chain(const struct lane *ln); /* NULL: none */
 void lane_set_share(struct lane *ln, int64_t bytes);
 
 void window_init(struct window *w, struct lane *ln, const struct origin *origin);

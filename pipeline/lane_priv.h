@@ -63,7 +63,8 @@ struct entry {
 
 struct parcel {
 	struct window *window;
-	struct page *page; /* owned reference */
+	struct page *page;	/* owned reference */
+	struct page *rewritten; /* owned reference: what filters made of some of it; or NULL */
 	struct parcel *next, *prev;
 	size_t bytes;
 	size_t left; /* entries not done */
@@ -75,7 +76,8 @@ struct lane {
 	struct loop *loop;
 	const char *name;
 	const struct sink_ops *ops;
-	struct sink *sink; /* owned */
+	struct sink *sink;   /* owned */
+	struct chain *chain; /* owned; NULL: no filters */
 	struct lane_conf conf;
 	struct lane_host host;
 	enum lane_state state;
@@ -89,6 +91,8 @@ struct lane {
 	struct list waiting;
 	struct delivery **staged; /* owned; batch_count long */
 	struct buf key;
+	unsigned char *fates; /* owned; of the page being taken */
+	size_t fates_cap;
 	int64_t share, held, reserved;
 	int64_t queued, queued_bytes; /* QUEUED and READY */
 	int64_t queued_since;	      /* monotonic: when the oldest began to linger */

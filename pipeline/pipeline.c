@@ -296,6 +296,15 @@ pipeline_add_sink(struct pipeline *pl, const char *name, const struct sink_ops *
 	return 0;
 }
 
+void
+pipeline_set_chain(struct pipeline *pl, const char *sink, struct chain *chain)
+{
+	struct slot *sl = slot_find(pl, sink);
+
+	assert(sl != NULL);
+	lane_set_chain(sl->lane, chain);
+}
+
 int
 pipeline_add_stream(struct pipeline *pl, const char *name, struct api *api,
     const struct feed_conf *conf, const char *const *sinks, size_t sink_count, struct err *e)

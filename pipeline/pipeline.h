@@ -14,6 +14,7 @@
 #include <jansson.h>
 
 #include "checkpoint/store.h"
+#include "filters/chain.h"
 #include "sinks/sink.h"
 #include "streams/api.h"
 #include "streams/lineage.h"
@@ -89,6 +90,9 @@ int pipeline_new(struct pipeline **out, struct loop *lp, struct store *store,
 /* Opens the sink. name and conf outlive the pipeline. */
 int pipeline_add_sink(struct pipeline *pl, const char *name, const struct sink_ops *ops,
     const void *sink_conf, const struct lane_conf *conf, struct err *e) MUST_CHECK;
+/* What the sink is given passes through the chain first; the pipeline owns it. The sink
+ * was added before. */
+void pipeline_set_chain(struct pipeline *pl, const char *sink, struct chain *chain);
 /* sinks: names added before. api, name and conf outlive the pipeline. */
 int pipeline_add_stream(struct pipeline *pl, const char *name, struct api *api,
     const struct feed_conf *conf, const char *const *sinks, size_t sink_count,

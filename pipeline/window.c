@@ -5,8 +5,10 @@
 
 #include <stdlib.h>
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "record/key.h"
+#include "record/rewrite.h"
 
 /* ---- windows: the ring of those that have something queued ---- */
 
@@ -131,20 +133,23 @@ parcel_close(struct parcel *pc)
 		w->last_parcel = pc->prev;
 	w->lane->held -= (int64_t)pc->bytes;
 	page_unref(pc->page);
+	page_unref(pc->rewritten);
 	free(pc);
 }
 
 /* ---- taking ---- */
 
+/* Takes the reference on rewritten, which may be NULL. */
 static struct parcel *
-parcel_new(struct window *w, struct page *page, size_t count)
+parcel_new(struct window *w, struct page *page, struct page *rewritten, size_t count)
 {
 	size_t size = sizeof(struct parcel) + count * sizeof(struct entry);
 	struct parcel *pc = mem_new(size);
 
 	pc->window = w;
 	pc->page = page_ref(page);
-	pc->bytes = page->bytes + size;
+	pc->rewritten = rewritten;
+	pc->bytes = page->bytes + (rewritten != NULL ? rewritten->bytes : 0) + size;
 	pc->prev = w->last_parcel;
 	if (pc->prev != NULL)
 		pc->prev->next = pc;
@@ -190,34 +195,115 @@ pass_over(struct window *w, const struct record *r)
 {
 	uint64_t ticket = frontier_push(&w->frontier, &r->seq, r->created_us);
 
-	w->lane->stats.skipped++;
 	if (frontier_done(&w->frontier, ticket))
 		w->lane->host.moved(w->lane->host.ctx, w);
+}
+
+/* Filters hand on what the scanner found well-formed, or made it so; and a page
+ * that came in does not grow beyond what may be held. */
+static NORETURN void
+filters_failed(const struct lane *ln, const struct err *e)
+{
+	log_error("lane", ln->name, "cannot go on behind its filters: %s", e->text);
+	abort();
+}
+
+/* What becomes of each record of a page in this lane. */
+enum fate { FATE_NOT_WANTED, FATE_TOO_OLD, FATE_DROPPED, FATE_KEPT, FATE_REWRITTEN };
+
+static enum fate
+filter(struct window *w, const struct record *r, struct buf *rewritten)
+{
+	struct record changed = *r;
+
+	switch (chain_apply(w->lane->chain, &changed, w->origin)) {
+	case FILTER_DROP:
+		return FATE_DROPPED;
+	case FILTER_REWRITE:
+		buf_add_str(rewritten, rewritten->n == 0 ? "{\"Records\":[" : ",");
+		record_write(&changed, rewritten);
+		return FATE_REWRITTEN;
+	case FILTER_KEEP:
+		break;
+	}
+	return FATE_KEPT;
+}
+
+/* Fills the lane's fates; returns how many are kept. rewritten becomes a page
+ * of what filters made anew, in order; NULL: nothing. */
+static size_t
+sieve(struct window *w, const struct page *page, const struct seq *after, int64_t since_us,
+    struct page **rewritten)
+{
+	struct lane *ln = w->lane;
+	struct buf body = BUF_INIT((size_t)4 * LIMIT_PAGE_BODY);
+	struct seq last = *after;
+	size_t kept = 0;
+	struct err e;
+
+	*rewritten = NULL;
+	for (size_t i = 0; i < page->count; i++) {
+		const struct record *r = &page->records[i];
+		enum fate fate = FATE_KEPT;
+
+		if (seq_is_set(&last) && seq_cmp(&r->seq, &last) <= 0)
+			fate = FATE_NOT_WANTED;
+		else if (r->created_us < since_us && (r->flags & RECORD_NO_TIME) == 0)
+			fate = FATE_TOO_OLD;
+		else if (ln->chain != NULL)
+			fate = filter(w, r, &body);
+		if (fate != FATE_NOT_WANTED)
+			last = r->seq;
+		kept += fate == FATE_KEPT || fate == FATE_REWRITTEN;
+		ln->fates[i] = (unsigned char)fate;
+	}
+	if (body.n != 0) {
+		buf_add_str(&body, "]}");
+		if (page_parse(rewritten, &body, &e) != 0)
+			filters_failed(ln, &e);
+	}
+	return kept;
 }
 
 size_t
 lane_take(struct window *w, struct page *page, const struct seq *after, int64_t since_us)
 {
 	struct lane *ln = w->lane;
-	struct parcel *pc = NULL;
-	struct seq last = *after;
-	size_t wanted = 0;
+	size_t kept, wanted = 0, made = 0;
+	struct page *rewritten;
+	struct parcel *pc;
 
+	if (page->count > ln->fates_cap) {
+		ln->fates = mem_grow(ln->fates, page->count, 1);
+		ln->fates_cap = page->count;
+	}
+	kept = sieve(w, page, after, since_us, &rewritten);
+	pc = kept != 0 ? parcel_new(w, page, rewritten, kept) : NULL;
 	for (size_t i = 0; i < page->count; i++) {
 		const struct record *r = &page->records[i];
 
-		if (seq_is_set(&last) && seq_cmp(&r->seq, &last) <= 0)
+		switch ((enum fate)ln->fates[i]) {
+		case FATE_NOT_WANTED:
 			continue;
-		last = r->seq;
-		wanted++;
-		if (r->created_us < since_us && (r->flags & RECORD_NO_TIME) == 0) {
+		case FATE_TOO_OLD:
+			ln->stats.skipped++;
 			pass_over(w, r);
-			continue;
+			break;
+		case FATE_DROPPED:
+			ln->stats.filtered++;
+			pass_over(w, r);
+			break;
+		case FATE_KEPT:
+			entry_queue(w, pc, r, w->origin,
+			    frontier_push(&w->frontier, &r->seq, r->created_us));
+			break;
+		case FATE_REWRITTEN:
+			r = &rewritten->records[made++];
+			entry_queue(w, pc, r, w->origin,
+			    frontier_push(&w->frontier, &r->seq, r->created_us));
+			break;
 		}
-		if (pc == NULL)
-			pc = parcel_new(w, page, page->count - i);
-		entry_queue(
-		    w, pc, r, w->origin, frontier_push(&w->frontier, &r->seq, r->created_us));
+		wanted++;
 	}
 	if (pc != NULL) {
 		ring_add(w);
@@ -230,7 +316,7 @@ void
 lane_take_replay(struct window *w, struct page *page, const struct origin *const *origins,
     const uint64_t *tickets)
 {
-	struct parcel *pc = parcel_new(w, page, page->count);
+	struct parcel *pc = parcel_new(w, page, NULL, page->count);
 
 	for (size_t i = 0; i < page->count; i++)
 		entry_queue(w, pc, &page->records[i], origins[i], tickets[i]);

@@ -157,9 +157,9 @@ fill_stream(const struct api_call *c, const struct h_stream *st, struct api_stre
 		(void)snprintf(s->key.range, sizeof s->key.range, "sk");
 }
 
-enum filter { FILTER_NONE, FILTER_WORKS, FILTER_REFUSED, FILTER_IGNORED, FILTER_EMPTY };
+enum shard_filter { FILTER_NONE, FILTER_WORKS, FILTER_REFUSED, FILTER_IGNORED, FILTER_EMPTY };
 
-static enum filter
+static enum shard_filter
 draw_filter(struct api_call *c)
 {
 	const struct api_faults *f = &c->api->w->sc.faults;
@@ -191,7 +191,7 @@ static void
 answer(struct api_call *c, struct api_result *rs, struct h_stream *st)
 {
 	struct api *a = c->api;
-	enum filter filter = draw_filter(c);
+	enum shard_filter filter = draw_filter(c);
 	struct api_stream s = {.shard_count = 0};
 	struct api_shard *v = mem_array(a->w->sc.list_page + 2, sizeof *v);
 	bool more = false;

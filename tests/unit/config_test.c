@@ -122,11 +122,11 @@ what_is_missing_or_unknown(void **state)
 	refused("streams:\n",
 	    "t:1:9: \"streams\" names at least one; write for example  streams: "
 	    "{orders: {table: orders}}");
-	refused("streams: {a: {table: t}}\n" SINKS "filters: {}\n",
-	    "t:3:1: unknown key \"filters\"; known here: checkpoint.type, checkpoint.path, "
+	refused("streams: {a: {table: t}}\n" SINKS "zzzz: {}\n",
+	    "t:3:1: unknown key \"zzzz\"; known here: checkpoint.type, checkpoint.path, "
 	    "checkpoint.interval, admin.listen, admin.shards, memory.budget, log.level, "
 	    "log.format, "
-	    "shutdown.timeout, streams or sinks");
+	    "shutdown.timeout, streams, filters or sinks");
 	refused("streams: {a: {tabel: t}}\n" SINKS,
 	    "t:1:15: unknown key \"tabel\"; did you mean \"table\"?");
 	refused("streams: {a: {table: t, regoin: x}}\n" SINKS,

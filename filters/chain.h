@@ -1,0 +1,30 @@
+/* filters/chain.h - the filters of one sink, in the order in which they are named.
+ *
+ * Threading: loop thread. Ownership: a chain owns its filters; names and
+ * configurations outlive it.
+ */
+#ifndef FILTERS_CHAIN_H
+#define FILTERS_CHAIN_H
+
+#include "filters/filter.h"
+
+struct chain;
+
+struct chain_counts { /* of one filter of the chain */
+	const char *name;
+	uint64_t seen, dropped, rewritten;
+};
+
+struct chain *chain_new(void);
+void chain_close(struct chain *c); /* NULL allowed */
+int chain_add(struct chain *c, const char *name, const struct filter_ops *ops, const void *conf,
+    struct err *e) MUST_CHECK;
+
+/* r is the caller's copy; after REWRITE its keys and images are valid until the
+ * next apply. The first DROP ends it. */
+enum filter_verdict chain_apply(struct chain *c, struct record *r, const struct origin *o);
+
+size_t chain_length(const struct chain *c);
+struct chain_counts chain_counts_of(const struct chain *c, size_t i);
+
+#endif

@@ -1,0 +1,53 @@
+/* filters/filter.h - contract between the pipeline and one filter.
+ *
+ *   record --filter--> filter--> ... --> lane of one sink
+ *              |
+ *              '-- DROP: done for that sink, counted
+ *
+ * A filter looks at one change and keeps, drops or rewrites it. It is synchronous and
+ * does no I/O after open(): what it needs (a key file, a script) is read there. Each
+ * sink that names a filter has an instance of its own.
+ *
+ * Threading: loop thread. conf outlives the filter.
+ */
+#ifndef FILTERS_FILTER_H
+#define FILTERS_FILTER_H
+
+#include "base/conf.h"
+#include "base/err.h"
+#include "record/record.h"
+
+#define FILTER_API 1u
+
+enum filter_verdict {
+	FILTER_KEEP,
+	FILTER_DROP,
+	FILTER_REWRITE, /* kept, with other keys or images */
+};
+
+struct filter;
+
+struct filter_ops {
+	unsigned api;	  /* FILTER_API it was built against */
+	const char *type; /* the word used in conf/: "pattern" */
+	const char *help; /* one line for slipring config --reference */
+	size_t conf_size;
+	const struct conf_key *keys;
+
+	/* Pure, no I/O: what one key alone cannot show to be wrong. Optional. */
+	int (*check)(const void *conf, struct err *e) MUST_CHECK;
+	/* ERR_CONFIG, ERR_IO: the daemon does not start. */
+	int (*open)(
+	    struct filter **out, const char *name, const void *conf, struct err *e) MUST_CHECK;
+	/* r is the caller's copy. REWRITE: keys, new_image or old_image point to other
+	 * DynamoDB JSON, in memory of the filter's that stays until its next apply(). Everything
+	 * else of r is left alone. */
+	enum filter_verdict (*apply)(struct filter *f, struct record *r, const struct origin *o);
+	void (*close)(struct filter *f); /* NULL allowed */
+};
+
+extern const struct filter_ops filter_pattern;
+/* All of the program, NULL-terminated (filters/registry.c). */
+extern const struct filter_ops *const filter_registry[];
+
+#endif

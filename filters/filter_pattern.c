@@ -1,0 +1,118 @@
+/* filters/filter_pattern.c - `type: pattern`: keeps what an event pattern matches.
+ *
+ * The pattern sees the record as Lambda would: the record's own JSON. When an
+ * earlier filter has rewritten it, it sees that.
+ */
+#include "filters/filter.h"
+
+#include <stddef.h>
+#include <stdlib.h>
+
+#include "base/limits.h"
+#include "base/mem.h"
+#include "filters/pattern.h"
+#include "record/rewrite.h"
+
+enum ttl { TTL_ANY, TTL_ONLY, TTL_NEVER };
+static const char *const ttl_words[] = {"any", "only", "never", NULL};
+
+struct pattern_conf {
+	char *pattern;
+	int ttl; /* enum ttl */
+};
+
+struct filter {
+	const struct pattern_conf *conf; /* borrowed */
+	struct pattern *pattern;	 /* owned; NULL: anything */
+	struct buf raw;			 /* of a record that was rewritten before us */
+};
+
+#define CONF(member) .ofs = offsetof(struct pattern_conf, member)
+static const struct conf_key keys[] = {
+    {.name = "pattern",
+	.type = CONF_JSON,
+	CONF(pattern),
+	.doc = "The JSON of a Lambda event filter or EventBridge pattern, pasted as it is."},
+    {.name = "ttl",
+	.type = CONF_ENUM,
+	CONF(ttl),
+	.def = "any",
+	.words = ttl_words,
+	.doc = "Whether removals by time to live are kept: any, only them, or never."},
+    {.name = NULL},
+};
+
+static int
+check(const void *conf, struct err *e)
+{
+	const struct pattern_conf *c = conf;
+	struct pattern *p;
+
+	if (c->pattern == NULL && c->ttl == TTL_ANY)
+		return err_set(
+		    e, ERR_CONFIG, "a pattern filter needs \"pattern\", \"ttl\" or both");
+	if (c->pattern == NULL)
+		return 0;
+	if (pattern_compile(&p, slice_of(c->pattern), e) != 0)
+		return -1;
+	pattern_close(p);
+	return 0;
+}
+
+static int
+open_filter(struct filter **out, const char *name, const void *conf, struct err *e)
+{
+	struct filter *f = mem_new(sizeof *f);
+
+	(void)name;
+	f->conf = conf;
+	f->raw = BUF_INIT(LIMIT_PAGE_BODY);
+	if (f->conf->pattern != NULL &&
+	    pattern_compile(&f->pattern, slice_of(f->conf->pattern), e) != 0) {
+		free(f);
+		return -1;
+	}
+	*out = f;
+	return 0;
+}
+
+static void
+close_filter(struct filter *f)
+{
+	if (f == NULL)
+		return;
+	pattern_close(f->pattern);
+	buf_close(&f->raw);
+	free(f);
+}
+
+static enum filter_verdict
+apply(struct filter *f, struct record *r, const struct origin *o)
+{
+	bool by_ttl = (r->flags & RECORD_TTL) != 0;
+	struct slice document = r->raw;
+
+	(void)o;
+	if ((f->conf->ttl == TTL_ONLY && !by_ttl) || (f->conf->ttl == TTL_NEVER && by_ttl))
+		return FILTER_DROP;
+	if (f->pattern == NULL)
+		return FILTER_KEEP;
+	if (record_is_rewritten(r)) {
+		buf_reset(&f->raw);
+		record_write(r, &f->raw);
+		document = buf_slice(&f->raw);
+	}
+	return pattern_match(f->pattern, document) ? FILTER_KEEP : FILTER_DROP;
+}
+
+const struct filter_ops filter_pattern = {
+    .api = FILTER_API,
+    .type = "pattern",
+    .help = "Keeps the changes that an event pattern matches; drops the others.",
+    .conf_size = sizeof(struct pattern_conf),
+    .keys = keys,
+    .check = check,
+    .open = open_filter,
+    .apply = apply,
+    .close = close_filter,
+};
