@@ -180,17 +180,18 @@ lane_json(struct pipeline *pl, const struct lane *ln)
 	json_t *o, *more;
 
 	o = json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, "
-		      "s:f, s:I, s:I, s:I}",
+		      "s:f, s:I, s:I, s:I, s:I}",
 	    "name", lane_name(ln), "type", lane_ops(ln)->type, "state",
 	    lane_state_name(lane_state_get(ln)), "why", st->last_error, "breaker",
 	    breaker_state_name(br.state), "held_bytes", (json_int_t)lane_held(ln), "in_flight",
 	    (json_int_t)lane_out(ln), "taken", (json_int_t)st->taken, "acked",
 	    (json_int_t)st->acked, "acked_bytes", (json_int_t)st->bytes_acked, "retried",
-	    (json_int_t)st->retried, "rejected", (json_int_t)st->rejected, "batches",
-	    (json_int_t)st->batches, "drops", (json_int_t)st->drops, "last_delivered_age_seconds",
-	    age(pl, st->last_created_us), "breaker_seconds", wait > 0 ? (double)wait / 1e6 : 0.0,
-	    "dead_letters", (json_int_t)st->buried, "discarded", (json_int_t)st->discarded,
-	    "rejected_in_row", (json_int_t)st->rejected_in_row);
+	    (json_int_t)st->retried, "rejected", (json_int_t)st->rejected, "filtered",
+	    (json_int_t)st->filtered, "batches", (json_int_t)st->batches, "drops",
+	    (json_int_t)st->drops, "last_delivered_age_seconds", age(pl, st->last_created_us),
+	    "breaker_seconds", wait > 0 ? (double)wait / 1e6 : 0.0, "dead_letters",
+	    (json_int_t)st->buried, "discarded", (json_int_t)st->discarded, "rejected_in_row",
+	    (json_int_t)st->rejected_in_row);
 	buf_add_char(&extra, '{');
 	lane_sink_status(ln, &extra);
 	buf_add_char(&extra, '}');
