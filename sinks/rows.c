@@ -68,7 +68,7 @@ rows_check(const struct conf_map *m, enum rows_mode mode, struct err *e)
 {
 	for (size_t i = 0; i < m->n; i++) {
 		enum column_type type;
-		struct rows_path *path;
+		struct path *path;
 
 		if (check_name(m->names[i], mode, e) != 0)
 			return -1;
@@ -79,7 +79,7 @@ rows_check(const struct conf_map *m, enum rows_mode mode, struct err *e)
 				    e, ERR_CONFIG, "columns: %.60s is there twice", m->names[i]);
 		if (rows_mapping_parse(m->names[i], m->values[i], &type, &path, e) != 0)
 			return err_prefix(e, "columns: %.60s", m->names[i]);
-		rows_path_close(path);
+		path_close(path);
 	}
 	return 0;
 }
@@ -183,7 +183,7 @@ rows_layout_close(struct rows_layout *l)
 		return;
 	for (size_t i = 0; i < l->count; i++) {
 		free(l->columns[i].name);
-		rows_path_close(l->columns[i].path);
+		path_close(l->columns[i].path);
 	}
 	free(l->columns);
 	free(l->roots);
@@ -193,7 +193,7 @@ rows_layout_close(struct rows_layout *l)
 /* path is taken; NULL: none. */
 static struct rows_column *
 add_column(struct rows_layout *l, const char *name, enum rows_source source, enum column_type type,
-    struct rows_path *path)
+    struct path *path)
 {
 	struct rows_column *c = &l->columns[l->count++];
 
@@ -219,7 +219,7 @@ add_log_columns(struct rows_layout *l)
 }
 
 static bool
-path_is(const struct rows_path *p, const char *name)
+path_is(const struct path *p, const char *name)
 {
 	return p->count == 1 && strcmp(p->steps[0].name, name) == 0;
 }
@@ -230,14 +230,14 @@ static size_t
 mapping_of(const struct conf_map *m, const char *attribute, enum column_type *type)
 {
 	for (size_t i = 0; i < m->n; i++) {
-		struct rows_path *path;
+		struct path *path;
 		struct err e;
 		bool hit;
 
 		if (rows_mapping_parse(m->names[i], m->values[i], type, &path, &e) != 0)
 			continue;
 		hit = path_is(path, attribute);
-		rows_path_close(path);
+		path_close(path);
 		if (hit)
 			return i;
 	}
@@ -271,13 +271,13 @@ add_key(struct rows_layout *l, const struct conf_map *m, const char *attribute, 
 		    "columns: the key attribute %.60s has a name of our own; rename it: "
 		    "NAME: %s %.60s",
 		    name, column_type_words[own], attribute);
-	add_column(l, name, FROM_KEY, type, rows_path_of(attribute))->key = true;
+	add_column(l, name, FROM_KEY, type, path_of_name(attribute))->key = true;
 	l->key_count++;
 	return 0;
 }
 
 static bool
-is_key_path(const struct rows_layout *l, const struct rows_path *p)
+is_key_path(const struct rows_layout *l, const struct path *p)
 {
 	for (size_t i = 0; l->mode == ROWS_TABLE && i < l->key_count; i++)
 		if (path_is(p, l->columns[i].path->steps[0].name))
@@ -290,12 +290,12 @@ add_mapped(struct rows_layout *l, const struct conf_map *m, struct err *e)
 {
 	for (size_t i = 0; i < m->n; i++) {
 		enum column_type type, of_key;
-		struct rows_path *path;
+		struct path *path;
 
 		if (rows_mapping_parse(m->names[i], m->values[i], &type, &path, e) != 0)
 			return err_prefix(e, "columns: %.60s", m->names[i]);
 		if (is_key_path(l, path) && mapping_of(m, path->steps[0].name, &of_key) == i) {
-			rows_path_close(path);
+			path_close(path);
 			continue;
 		}
 		(void)add_column(

@@ -50,7 +50,7 @@ struct rows_keys {	/* the key attributes of the source table */
 	size_t count;
 };
 
-struct rows_path; /* what a mapping points at */
+struct path; /* what a mapping points at */
 
 struct rows_column {
 	char *name; /* owned */
@@ -58,8 +58,8 @@ struct rows_column {
 	bool key;     /* of the primary key; these come first */
 	bool ordered; /* text whose byte order means something: COLLATE "C" */
 	unsigned source;
-	struct rows_path *path; /* owned; NULL: not from an attribute */
-	size_t next;		/* of a mapped column: the next of its root; SIZE_MAX: none */
+	struct path *path; /* owned; NULL: not from an attribute */
+	size_t next;	   /* of a mapped column: the next of its root; SIZE_MAX: none */
 };
 
 struct rows_root {	   /* a top-level attribute that is looked for in an image */

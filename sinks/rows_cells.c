@@ -34,7 +34,7 @@ set_key(struct row *w, struct slice raw, struct slice value, size_t *found)
 	const struct rows_layout *l = w->l;
 
 	for (size_t i = 0; i < l->key_count; i++) {
-		if (!rows_name_is(raw, slice_of(l->columns[i].path->steps[0].name)))
+		if (!path_name_is(raw, slice_of(l->columns[i].path->steps[0].name)))
 			continue;
 		if (set_value(w, i, value) != 0)
 			return -1;
@@ -65,7 +65,7 @@ static int
 set_root(struct row *w, const struct rows_root *root, struct slice value)
 {
 	for (size_t i = root->first; i != SIZE_MAX; i = w->l->columns[i].next) {
-		struct slice v = rows_path_walk(w->l->columns[i].path, value);
+		struct slice v = path_walk(w->l->columns[i].path, value);
 
 		if (v.p != NULL && w->cells[i].null && set_value(w, i, v) != 0)
 			return -1;
@@ -85,7 +85,7 @@ set_mapped(struct row *w, struct slice image)
 
 	while (l->root_count != 0 && json_next(&it, &raw, &value))
 		for (size_t n = 0, i = guess; n < l->root_count; n++) {
-			if (rows_name_is(raw, l->roots[i].name)) {
+			if (path_name_is(raw, l->roots[i].name)) {
 				if (set_root(w, &l->roots[i], value) != 0)
 					return -1;
 				guess = i + 1 < l->root_count ? i + 1 : 0;

@@ -1,7 +1,8 @@
-/* sinks/rows_priv.h - private to sinks/rows*.c: paths, and where a column's value is from. */
+/* sinks/rows_priv.h - private to sinks/rows*.c: where a column's value is from. */
 #ifndef SINKS_ROWS_PRIV_H
 #define SINKS_ROWS_PRIV_H
 
+#include "record/path.h"
 #include "sinks/rows.h"
 
 enum rows_source {
@@ -20,30 +21,9 @@ enum rows_source {
 	FROM_OLD,
 };
 
-struct rows_step {
-	char *name; /* owned, unescaped; NULL: index */
-	size_t index;
-};
-
-struct rows_path {
-	char *text;   /* owned; as the operator wrote it, for messages */
-	size_t count; /* 0: the whole image */
-	struct rows_step steps[];
-};
-
-/* a.b[0]."c.d" or "."; ERR_CONFIG. */
-int rows_path_parse(struct rows_path **out, const char *text, struct err *e) MUST_CHECK;
-/* Of a plain name, which is not parsed. */
-struct rows_path *rows_path_of(const char *name);
-void rows_path_close(struct rows_path *p); /* NULL allowed */
-/* From the value of the path's first attribute on; SLICE_NONE: not there. */
-struct slice rows_path_walk(const struct rows_path *p, struct slice value);
-/* Is a raw JSON string this name? */
-bool rows_name_is(struct slice raw, struct slice name);
-
 /* "TYPE" or "TYPE PATH" of a column `name`. */
 int rows_mapping_parse(const char *name, const char *text, enum column_type *type,
-    struct rows_path **path, struct err *e) MUST_CHECK;
+    struct path **path, struct err *e) MUST_CHECK;
 
 /* One attribute value into the cell of a column. ERR_REFUSED with what is wrong, the
  * column not named yet. */
