@@ -179,8 +179,8 @@ lane_json(struct pipeline *pl, const struct lane *ln)
 	struct buf extra = BUF_INIT(64 << 10);
 	json_t *o, *more;
 
-	o = json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, "
-		      "s:f, s:I, s:I, s:I, s:I}",
+	o = json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, "
+		      "s:f, s:f, s:I, s:I, s:I}",
 	    "name", lane_name(ln), "type", lane_ops(ln)->type, "state",
 	    lane_state_name(lane_state_get(ln)), "why", st->last_error, "breaker",
 	    breaker_state_name(br.state), "held_bytes", (json_int_t)lane_held(ln), "in_flight",

@@ -36,7 +36,7 @@ class Filters(unittest.TestCase):
         return dict({"type": "audit", "from": ["orders"], "directory": self.work(name)}, **more)
 
     def ids(self, name):
-        return [json.loads(dict(support.members(line))["event"])
+        return [json.loads(dict(support.members(line))["eventID"])
                 for line in support.trail_lines(self.work(name))]
 
     def test_each_sink_gets_its_own(self):
