@@ -89,7 +89,7 @@ $(O)/flags: FORCE
 # virtual time.
 FAKED := backoff rate lineage reader
 $(FAKED:%=$(O)/tests/unit/%_test): $(O)/tests/unit/fake_loop.o $(O)/tests/unit/fake_api.o
-$(O)/tests/unit/lane_test $(O)/tests/unit/dead_letter_test: $(O)/tests/unit/fake_loop.o
+$(addprefix $(O)/tests/unit/,lane_test sieve_test dead_letter_test): $(O)/tests/unit/fake_loop.o
 
 $(O)/tests/unit/%: $(O)/tests/unit/%.o $(LIB)
 	$(SAY) '  LD   $@'

@@ -12,6 +12,8 @@
 #define LIMIT_PAGE_BODY (32u << 20)
 /* Control-plane answers: 100 shards of under 300 bytes, with room to spare. */
 #define LIMIT_CONTROL_BODY (4u << 20)
+/* What filters make of a page's records: a page again, less its brackets and commas. */
+#define LIMIT_MADE (LIMIT_PAGE_BODY - (64u << 10))
 #define LIMIT_PAGE_RECORDS 10000u /* service: 1000; look-alikes have sent more */
 /* 32 levels of values cost two JSON levels each, plus five of the envelope. */
 #define LIMIT_JSON_DEPTH 128u

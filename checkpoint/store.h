@@ -62,12 +62,15 @@ struct dead_letter { /* a record that its sink refused */
 	const char *arn, *shard, *sink, *stream;
 	struct seq seq;
 	struct slice event_id;
-	struct slice record; /* whole, as it came; absent where only heads are handed out */
+	struct slice record; /* whole, as its sink was given it, or as it came if unfiltered;
+	                      * absent where only heads are handed out */
+	bool unfiltered;     /* a filter refused it: a replay passes the filters first */
 	const char *key;     /* canonical (record/key.h) */
 	uint64_t key_hash;
 	const char *hash_key, *range_key; /* names of its attributes; "" where not known, or none */
 	const char *reason;		  /* the last one */
-	unsigned attempts;		  /* submissions; those of one that comes again are added */
+	unsigned attempts;		  /* submissions; those of one that comes again are added;
+	                                   * 0: a filter refused it */
 	int64_t first_us, last_us;	  /* wall clock: first submission, last refusal */
 	/* Version (record/version.h) of the first newer change of that item that the sink has
 	 * acknowledged; "": none. */

@@ -47,7 +47,7 @@ chain_add(struct chain *c, const char *name, const struct filter_ops *ops, const
 }
 
 enum filter_verdict
-chain_apply(struct chain *c, struct record *r, const struct origin *o)
+chain_apply(struct chain *c, struct record *r, const struct origin *o, struct err *why)
 {
 	enum filter_verdict all = FILTER_KEEP;
 
@@ -55,7 +55,8 @@ chain_apply(struct chain *c, struct record *r, const struct origin *o)
 		struct link *l = &c->links[i];
 
 		l->counts.seen++;
-		switch (l->ops->apply(l->filter, r, o)) {
+		why->text[0] = '\0';
+		switch (l->ops->apply(l->filter, r, o, why)) {
 		case FILTER_KEEP:
 			break;
 		case FILTER_DROP:
@@ -65,6 +66,12 @@ chain_apply(struct chain *c, struct record *r, const struct origin *o)
 			l->counts.rewritten++;
 			all = FILTER_REWRITE;
 			break;
+		case FILTER_REJECT:
+			l->counts.rejected++;
+			if (why->text[0] == '\0')
+				(void)err_set(why, ERR_REFUSED, "no reason given");
+			(void)err_prefix(why, "filter %s", l->counts.name);
+			return FILTER_REJECT;
 		}
 	}
 	return all;

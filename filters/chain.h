@@ -12,7 +12,7 @@ struct chain;
 
 struct chain_counts { /* of one filter of the chain */
 	const char *name;
-	uint64_t seen, dropped, rewritten;
+	uint64_t seen, dropped, rewritten, rejected;
 };
 
 struct chain *chain_new(void);
@@ -21,8 +21,9 @@ int chain_add(struct chain *c, const char *name, const struct filter_ops *ops, c
     struct err *e) MUST_CHECK;
 
 /* r is the caller's copy; after REWRITE its keys and images are valid until the
- * next apply. The first DROP ends it. */
-enum filter_verdict chain_apply(struct chain *c, struct record *r, const struct origin *o);
+ * next apply. The first DROP or REJECT ends it; why begins with that filter's name. */
+enum filter_verdict
+chain_apply(struct chain *c, struct record *r, const struct origin *o, struct err *why);
 
 size_t chain_length(const struct chain *c);
 struct chain_counts chain_counts_of(const struct chain *c, size_t i);

@@ -2,9 +2,10 @@
  *
  *   record --filter--> filter--> ... --> lane of one sink
  *              |
- *              '-- DROP: done for that sink, counted
+ *              |-- DROP: done for that sink, counted
+ *              '-- REJECT: as if the sink had refused it: `on-reject`, the brake
  *
- * A filter looks at one change and keeps, drops or rewrites it. It is synchronous and
+ * A filter looks at one change and keeps, drops or rewrites it, or cannot. It is synchronous and
  * does no I/O after open(): what it needs (a key file, a script) is read there. Each
  * sink that names a filter has an instance of its own.
  *
@@ -23,6 +24,10 @@ enum filter_verdict {
 	FILTER_KEEP,
 	FILTER_DROP,
 	FILTER_REWRITE, /* kept, with other keys or images */
+	/* It cannot be done, and trying again would not help. The lane treats the record as
+	 * one that its sink refused, and keeps it as it came, before any filter: a replay
+	 * of that dead letter passes the whole chain again. */
+	FILTER_REJECT,
 };
 
 struct filter;
@@ -41,8 +46,11 @@ struct filter_ops {
 	    struct filter **out, const char *name, const void *conf, struct err *e) MUST_CHECK;
 	/* r is the caller's copy. REWRITE: keys, new_image or old_image point to other
 	 * DynamoDB JSON, in memory of the filter's that stays until its next apply(). Everything
-	 * else of r is left alone. */
-	enum filter_verdict (*apply)(struct filter *f, struct record *r, const struct origin *o);
+	 * else of r is left alone. What is no DynamoDB JSON, or too large, is found out later
+	 * and makes a REJECT of that record. REJECT: *why says what and where, never what the
+	 * record holds: it goes to the log. It is not touched otherwise, and never NULL. */
+	enum filter_verdict (*apply)(
+	    struct filter *f, struct record *r, const struct origin *o, struct err *why);
 	void (*close)(struct filter *f); /* NULL allowed */
 };
 

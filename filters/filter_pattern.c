@@ -87,12 +87,13 @@ close_filter(struct filter *f)
 }
 
 static enum filter_verdict
-apply(struct filter *f, struct record *r, const struct origin *o)
+apply(struct filter *f, struct record *r, const struct origin *o, struct err *why)
 {
 	bool by_ttl = (r->flags & RECORD_TTL) != 0;
 	struct slice document = r->raw;
 
 	(void)o;
+	(void)why;
 	if ((f->conf->ttl == TTL_ONLY && !by_ttl) || (f->conf->ttl == TTL_NEVER && by_ttl))
 		return FILTER_DROP;
 	if (f->pattern == NULL)

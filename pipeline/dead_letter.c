@@ -100,6 +100,7 @@ letter_of(const struct reject *rj)
 	    .seq = rj->rec->seq,
 	    .event_id = rj->rec->event_id,
 	    .record = rj->rec->raw,
+	    .unfiltered = rj->unfiltered,
 	    .hash_key = ks != NULL && ks->names[0] != NULL ? ks->names[0] : "",
 	    .range_key = ks != NULL && ks->names[1] != NULL ? ks->names[1] : "",
 	    .reason = rj->reason,

@@ -238,6 +238,7 @@ lane_new(struct lane **out, struct loop *lp, const char *name, const struct sink
 	ln->conf = *conf;
 	ln->host = *host;
 	ln->key = BUF_INIT(LIMIT_PAGE_BODY);
+	ln->made = BUF_INIT(LIMIT_MADE);
 	ln->stats.batch_records.shape = &histogram_count;
 	ln->stats.latency.shape = &histogram_latency;
 	ln->staged = mem_array((size_t)conf->batch_count, sizeof(struct delivery *));
@@ -279,6 +280,7 @@ lane_close(struct lane *ln)
 	key_order_close(&ln->keys);
 	buf_close(&ln->key);
 	free(ln->staged);
-	free(ln->fates);
+	free(ln->sifted);
+	buf_close(&ln->made);
 	free(ln);
 }

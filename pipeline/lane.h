@@ -50,12 +50,24 @@ struct reject { /* a record on its way to the dead letters; valid until lane_bur
 	struct reject *next; /* for the host */
 	const struct record *rec;
 	const struct origin *origin;
-	char *reason; /* owned by the lane */
-	unsigned attempts;
+	char *reason;		   /* owned by the lane */
+	unsigned attempts;	   /* 0: a filter refused it */
 	int64_t first_us, last_us; /* wall clock */
+	bool unfiltered;	   /* a filter refused it: rec is as it came */
 };
 
-enum lane_fate { LANE_FATE_ACKED, LANE_FATE_REFUSED, LANE_FATE_STALE };
+enum lane_fate {
+	LANE_FATE_ACKED,
+	LANE_FATE_REFUSED,
+	LANE_FATE_STALE,
+	LANE_FATE_FILTERED, /* its filters do not want it any more */
+};
+
+struct replayed {		     /* where a replayed record comes from */
+	const struct origin *origin; /* lives until replayed() was called, or the window dropped */
+	uint64_t ticket;
+	bool unfiltered; /* it passes the filters first */
+};
 
 struct lane_host {
 	void *ctx;
@@ -71,7 +83,8 @@ struct lane_host {
 	void (*acked)(void *ctx, const struct delivery *d);
 	/* Asked of a replay before each submit: is it not to be delivered any more? */
 	bool (*stale)(void *ctx, const struct delivery *d);
-	/* A replay is done; refused: when it is durable again. */
+	/* A replay is done; refused: when it is durable again. May be called from
+	 * lane_take_replay(). */
 	void (*replayed)(void *ctx, struct window *w, uint64_t ticket, enum lane_fate fate);
 };
 
@@ -92,20 +105,22 @@ enum lane_halt {
 	LANE_HALT_HOST,	  /* lane_halt() */
 };
 
-struct lane_stats {	    /* since the start; counters are of records unless they say otherwise */
-	uint64_t taken;	    /* from pages, to be delivered */
-	uint64_t acked;	    /* repeats included */
-	uint64_t retried;   /* reports of RETRY, HALT and SPLIT */
-	uint64_t split;	    /* of those, SPLIT */
-	uint64_t rejected;  /* refused for good: by the sink, alone after SPLIT, or given up */
-	uint64_t gave_up;   /* of those, after retry.give-up-after */
-	uint64_t buried;    /* of those, durable as dead letters */
-	uint64_t discarded; /* of those, left out by on-reject: skip */
-	uint64_t skipped;   /* older than the sink's beginning, never to be delivered */
-	uint64_t filtered;  /* left out by filters */
-	uint64_t batches;   /* submits that were taken */
-	uint64_t drops;	    /* times that everything held was let go of */
-	uint64_t halts;	    /* times that it was halted */
+struct lane_stats {	   /* since the start; counters are of records unless they say otherwise */
+	uint64_t taken;	   /* from pages, to be delivered */
+	uint64_t acked;	   /* repeats included */
+	uint64_t retried;  /* reports of RETRY, HALT and SPLIT */
+	uint64_t split;	   /* of those, SPLIT */
+	uint64_t rejected; /* refused for good: by the sink, alone after SPLIT, given up, or by a
+	                     * filter */
+	uint64_t gave_up;  /* of those, after retry.give-up-after */
+	uint64_t unfiltered; /* of those, by a filter */
+	uint64_t buried;     /* of those, durable as dead letters */
+	uint64_t discarded;  /* of those, left out by on-reject: skip */
+	uint64_t skipped;    /* older than the sink's beginning, never to be delivered */
+	uint64_t filtered;   /* left out by filters */
+	uint64_t batches;    /* submits that were taken */
+	uint64_t drops;	     /* times that everything held was let go of */
+	uint64_t halts;	     /* times that it was halted */
 	uint64_t bytes_taken, bytes_acked; /* of records as they came */
 	uint64_t rejected_in_row;	   /* refused since the last ACK; a gauge */
 	struct histogram batch_records;	   /* records a batch */
@@ -137,10 +152,8 @@ void window_close(struct window *w);
  * delivered. Returns how many were wanted or passed. */
 size_t lane_take(struct window *w, struct page *page, const struct seq *after, int64_t since_us);
 
-/* All records of the page, each with its own origin, which lives until replayed() was
- * called with its ticket, or the window was dropped. */
-void lane_take_replay(struct window *w, struct page *page, const struct origin *const *origins,
-    const uint64_t *tickets);
+/* All records of the page; from: of each of them. */
+void lane_take_replay(struct window *w, struct page *page, const struct replayed *from);
 
 bool lane_usable(const struct lane *ln); /* RUNNING or PROBING, and not stopped */
 /* May bytes more be held? True for a lane that holds nothing. On false the

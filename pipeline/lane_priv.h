@@ -1,6 +1,6 @@
 /* pipeline/lane_priv.h - what the files of a lane share: lane.c (the whole, breaker
- * and halt), window.c (taking, memory), submit.c (order, batches), report.c
- * (verdicts, retry, dead letters).
+ * and halt), window.c (taking, memory), sieve.c (filters), submit.c (order, batches),
+ * report.c (verdicts, retry), refuse.c (dead letters).
  *
  * An entry is one record in one lane. Its life:
  *
@@ -8,6 +8,8 @@
  *                \-> BLOCKED -^         |-> WAITING (retry; or SPLIT, until its batch is whole)
  *                                       |       -> READY or BLOCKED
  *                                       '-> REJECTED (until the dead letter is durable) -> done
+ *
+ * One that its filters refused goes from (may it go?) to REJECTED, never to the sink.
  *
  * Entries of one page and window are allocated together (a parcel), which
  * holds the page; the parcel goes when its last entry is done.
@@ -59,6 +61,7 @@ struct entry {
 	unsigned attempts;
 	enum entry_state state;
 	enum lane_fate fate; /* of a replay, once done */
+	char *refusal;	     /* owned; why its filters refuse it, or NULL */
 };
 
 struct parcel {
@@ -69,7 +72,23 @@ struct parcel {
 	size_t bytes;
 	size_t left; /* entries not done */
 	size_t count;
+	bool refusals; /* some entries have one */
 	struct entry entries[];
+};
+
+enum fate { /* of a record of the page that is being taken */
+	FATE_NOT_WANTED,
+	FATE_TOO_OLD,
+	FATE_DROPPED,
+	FATE_KEPT,
+	FATE_REWRITTEN,
+	FATE_REFUSED,
+};
+
+struct sifted {
+	enum fate fate;
+	size_t at, n; /* REWRITTEN: in the lane's `made` */
+	char *why;    /* REFUSED: owned, until an entry takes it */
 };
 
 struct lane {
@@ -91,8 +110,9 @@ struct lane {
 	struct list waiting;
 	struct delivery **staged; /* owned; batch_count long */
 	struct buf key;
-	unsigned char *fates; /* owned; of the page being taken */
-	size_t fates_cap;
+	struct sifted *sifted; /* owned; of the page being taken */
+	size_t sifted_cap;
+	struct buf made; /* what filters made of it, record after record */
 	int64_t share, held, reserved;
 	int64_t queued, queued_bytes; /* QUEUED and READY */
 	int64_t queued_since;	      /* monotonic: when the oldest began to linger */
@@ -115,6 +135,12 @@ struct lane {
 void window_unring(struct window *w); /* nothing of it is queued any more */
 void parcel_close(struct parcel *pc);
 void lane_gave_back(struct lane *ln); /* held or reserved bytes fell */
+/* sieve.c: what becomes of each record, into ln->sifted; they return how many become entries.
+ * *rewritten: a page of those that filters made anew, in order; NULL: none. */
+size_t lane_sieve(struct window *w, const struct page *page, const struct seq *after,
+    int64_t since_us, struct page **rewritten);
+size_t lane_sieve_replay(
+    struct lane *ln, const struct page *page, const struct replayed *from, struct page **rewritten);
 /* submit.c */
 void lane_list_add(struct list *l, struct entry *en);
 void lane_make_ready(struct lane *ln, struct entry *en); /* BLOCKED -> READY; others as they are */

@@ -2,7 +2,8 @@
  *
  *   SPLIT -> suspects in halves -> ... -> one alone -\
  *   RETRY for longer than retry.give-up-after --------+-> on-reject -> brake
- *   REJECT -------------------------------------------/
+ *   REJECT -------------------------------------------|
+ *   refused by a filter, when its turn comes ---------/
  *
  * A batch that is refused as a whole is a group of suspects. The group goes
  * again in submits of at most half its size, before everything else and
@@ -80,11 +81,20 @@ bury(struct lane *ln, struct entry *en, const char *why)
 	    .attempts = en->attempts,
 	    .first_us = wall - (loop_now(ln->loop) - en->first_at),
 	    .last_us = wall,
+	    .unfiltered = en->refusal != NULL,
 	};
 	log_warn("lane", ln->name,
 	    "record refused, kept as a dead letter stream=%s shard=%s why=\"%s\"",
 	    rj->origin->stream, rj->origin->shard, rj->reason);
 	ln->host.bury(ln->host.ctx, ln, rj);
+}
+
+/* A sink that knows replays by their number may have written what follows it, and
+ * would take it for one. What never went to the sink has let nothing past it. */
+static bool
+written_behind(const struct lane *ln, const struct entry *en)
+{
+	return ln->by_shard && en->refusal == NULL;
 }
 
 static void
@@ -97,7 +107,7 @@ halt_at(struct lane *ln, struct entry *en, const char *why)
 	    "a record was refused (on-reject: halt) stream=%s shard=%s sequence=%.*s; when that is "
 	    "mended: slipring resume %s; why=\"%.300s\"",
 	    en->d.origin->stream, en->d.origin->shard, (int)seq.n, seq.p, ln->name, why);
-	if (ln->by_shard)
+	if (written_behind(ln, en))
 		bury(ln, en, why);
 	else
 		leave_undone(en);
@@ -143,9 +153,8 @@ lane_refuse(struct lane *ln, struct entry *en, const char *why)
 	char reason[512]; /* the entry may take its own with it */
 	bool kept;
 
-	/* It is asked again after the resume. A sink that knows replays by their
-	 * number may have written what follows it, and would take it for one. */
-	if (ln->halt != LANE_HALT_NONE && !ln->by_shard) {
+	/* It is asked again after the resume. */
+	if (ln->halt != LANE_HALT_NONE && !written_behind(ln, en)) {
 		leave_undone(en);
 		return;
 	}
@@ -153,7 +162,10 @@ lane_refuse(struct lane *ln, struct entry *en, const char *why)
 	utf8_mend(reason);
 	ln->stats.rejected++;
 	ln->stats.rejected_in_row++;
-	ln->failing_since = 0;
+	if (en->refusal != NULL)
+		ln->stats.unfiltered++;
+	else
+		ln->failing_since = 0;
 	/* A replay is a dead letter already, and stays one. */
 	kept = en->d.replayed || ln->conf.on_reject == LANE_DEAD_LETTER;
 	switch (kept ? LANE_DEAD_LETTER : ln->conf.on_reject) {

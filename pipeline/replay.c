@@ -50,7 +50,7 @@ struct job {
 	size_t count, open;	   /* open: with the lane */
 	struct window window;
 	struct loop_timer *timer;
-	uint64_t looked, delivered, refused, superseded, dropped;
+	uint64_t looked, delivered, refused, superseded, dropped, filtered;
 	char why[256]; /* it ended before its time */
 };
 
@@ -98,11 +98,12 @@ job_end(struct job *jb, const char *why)
 	utf8_mend(jb->why);
 	loop_timer_disarm(jb->timer);
 	log_info("dlq", name,
-	    "%s ended delivered=%llu refused=%llu superseded=%llu dropped=%llu%s%s%s",
+	    "%s ended delivered=%llu refused=%llu superseded=%llu dropped=%llu "
+	    "filtered=%llu%s%s%s",
 	    jb->kind == JOB_REPLAY ? "replay" : "drop", (unsigned long long)jb->delivered,
 	    (unsigned long long)jb->refused, (unsigned long long)jb->superseded,
-	    (unsigned long long)jb->dropped, why[0] != '\0' ? " why=\"" : "", why,
-	    why[0] != '\0' ? "\"" : "");
+	    (unsigned long long)jb->dropped, (unsigned long long)jb->filtered,
+	    why[0] != '\0' ? " why=\"" : "", why, why[0] != '\0' ? "\"" : "");
 }
 
 /* ---- fetching ---- */
@@ -220,8 +221,7 @@ static bool
 feed_some(struct job *jb)
 {
 	struct slice raw[BATCH_LETTERS];
-	const struct origin *origins[BATCH_LETTERS];
-	uint64_t tickets[BATCH_LETTERS];
+	struct replayed from[BATCH_LETTERS];
 	struct lane *ln = jb->slot->lane;
 	size_t most = portion(jb), n = 0;
 	struct page *page;
@@ -233,8 +233,8 @@ feed_some(struct job *jb)
 		if (p->state != PIECE_WAITS || piece_over(jb, p))
 			continue;
 		raw[n] = p->d->record;
-		origins[n] = &p->origin;
-		tickets[n++] = i;
+		from[n++] = (struct replayed){
+		    .origin = &p->origin, .ticket = i, .unfiltered = p->d->unfiltered};
 	}
 	if (n == 0)
 		return false;
@@ -247,9 +247,9 @@ feed_some(struct job *jb)
 		return false;
 	}
 	for (size_t i = 0; i < n; i++)
-		jb->pieces[tickets[i]].state = PIECE_FED;
+		jb->pieces[from[i].ticket].state = PIECE_FED;
 	jb->open += n;
-	lane_take_replay(&jb->window, page, origins, tickets);
+	lane_take_replay(&jb->window, page, from);
 	lane_reserve_undo(ln, page->bytes);
 	page_unref(page);
 	if (jb->rate != 0)
@@ -305,14 +305,19 @@ replay_done(struct slot *sl, struct window *w, uint64_t ticket, enum lane_fate f
 {
 	struct job *jb = sl->job;
 
+	struct letter *lt;
+
 	assert(jb != NULL && w == &jb->window && jb->pieces[ticket].state == PIECE_FED);
+	lt = letters_find(&sl->letters, jb->pieces[ticket].d);
 	jb->pieces[ticket].state = PIECE_OVER;
 	jb->open--;
 	jb->delivered += fate == LANE_FATE_ACKED;
 	jb->refused += fate == LANE_FATE_REFUSED;
 	/* Its letter is gone if it was delivered meanwhile, by a reader. */
-	jb->superseded +=
-	    fate == LANE_FATE_STALE && letters_find(&sl->letters, jb->pieces[ticket].d) != NULL;
+	jb->superseded += fate == LANE_FATE_STALE && lt != NULL;
+	jb->filtered += fate == LANE_FATE_FILTERED;
+	if (fate == LANE_FATE_FILTERED && lt != NULL)
+		slot_drop_letter(sl, lt);
 	if (jb->open == 0)
 		loop_timer_arm(jb->timer, 0); /* not from inside a report */
 }
@@ -413,11 +418,12 @@ job_json(const struct slot *sl)
 
 	if (jb == NULL)
 		return NULL;
-	return json_pack("{s:s, s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:s}", "sink",
+	return json_pack("{s:s, s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:s}", "sink",
 	    lane_name(sl->lane), "kind", jb->kind == JOB_REPLAY ? "replay" : "drop", "running",
 	    job_running(sl), "looked_at", (json_int_t)jb->looked, "delivered",
 	    (json_int_t)jb->delivered, "refused", (json_int_t)jb->refused, "superseded",
-	    (json_int_t)jb->superseded, "dropped", (json_int_t)jb->dropped, "why", jb->why);
+	    (json_int_t)jb->superseded, "dropped", (json_int_t)jb->dropped, "filtered",
+	    (json_int_t)jb->filtered, "why", jb->why);
 }
 
 void

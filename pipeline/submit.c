@@ -117,10 +117,15 @@ unqueue(struct lane *ln, struct entry *en)
 		en->state = ENTRY_BLOCKED;
 		return false;
 	}
-	if (!en->d.replayed || ln->host.stale == NULL || !ln->host.stale(ln->host.ctx, &en->d))
+	if (en->d.replayed && ln->host.stale != NULL && ln->host.stale(ln->host.ctx, &en->d)) {
+		en->fate = LANE_FATE_STALE;
+		lane_done(ln, en);
+		return false;
+	}
+	if (en->refusal == NULL)
 		return true;
-	en->fate = LANE_FATE_STALE;
-	lane_done(ln, en);
+	en->first_at = loop_now(ln->loop);
+	lane_refuse(ln, en, en->refusal);
 	return false;
 }
 
@@ -129,7 +134,9 @@ take_candidate(struct lane *ln)
 {
 	struct entry *en;
 
-	while ((en = list_take(&ln->ready)) != NULL || (en = take_queued(ln)) != NULL)
+	/* A refusal may halt it. */
+	while (lane_usable(ln) &&
+	    ((en = list_take(&ln->ready)) != NULL || (en = take_queued(ln)) != NULL))
 		if (unqueue(ln, en))
 			return en;
 	return NULL;

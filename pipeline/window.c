@@ -132,6 +132,8 @@ parcel_close(struct parcel *pc)
 	else
 		w->last_parcel = pc->prev;
 	w->lane->held -= (int64_t)pc->bytes;
+	for (size_t i = 0; pc->refusals && i < pc->count; i++)
+		free(pc->entries[i].refusal);
 	page_unref(pc->page);
 	page_unref(pc->rewritten);
 	free(pc);
@@ -160,15 +162,16 @@ parcel_new(struct window *w, struct page *page, struct page *rewritten, size_t c
 	return pc;
 }
 
-static void
-entry_queue(struct window *w, struct parcel *pc, const struct record *r, const struct origin *o,
-    uint64_t ticket)
+/* r: as it goes to the sink. keyed: the one whose keys count. */
+static struct entry *
+entry_queue(struct window *w, struct parcel *pc, const struct record *r, const struct record *keyed,
+    const struct origin *o, uint64_t ticket)
 {
 	struct lane *ln = w->lane;
 	struct entry *en = &pc->entries[pc->count++];
 
 	buf_reset(&ln->key);
-	key_write(r, o->schema, &ln->key);
+	key_write(keyed, o->schema, &ln->key);
 	en->d = (struct delivery){.rec = r,
 	    .origin = o,
 	    .key_hash = key_hash(buf_slice(&ln->key)),
@@ -188,6 +191,16 @@ entry_queue(struct window *w, struct parcel *pc, const struct record *r, const s
 	ln->queued_bytes += (int64_t)r->raw.n;
 	ln->stats.taken++;
 	ln->stats.bytes_taken += r->raw.n;
+	return en;
+}
+
+/* Its filters refused it: it goes no further than to its turn. */
+static void
+entry_refused(struct entry *en, struct sifted *s)
+{
+	en->refusal = s->why;
+	s->why = NULL;
+	en->parcel->refusals = true;
 }
 
 static void
@@ -199,90 +212,19 @@ pass_over(struct window *w, const struct record *r)
 		w->lane->host.moved(w->lane->host.ctx, w);
 }
 
-/* Filters hand on what the scanner found well-formed, or made it so; and a page
- * that came in does not grow beyond what may be held. */
-static NORETURN void
-filters_failed(const struct lane *ln, const struct err *e)
-{
-	log_error("lane", ln->name, "cannot go on behind its filters: %s", e->text);
-	abort();
-}
-
-/* What becomes of each record of a page in this lane. */
-enum fate { FATE_NOT_WANTED, FATE_TOO_OLD, FATE_DROPPED, FATE_KEPT, FATE_REWRITTEN };
-
-static enum fate
-filter(struct window *w, const struct record *r, struct buf *rewritten)
-{
-	struct record changed = *r;
-
-	switch (chain_apply(w->lane->chain, &changed, w->origin)) {
-	case FILTER_DROP:
-		return FATE_DROPPED;
-	case FILTER_REWRITE:
-		buf_add_str(rewritten, rewritten->n == 0 ? "{\"Records\":[" : ",");
-		record_write(&changed, rewritten);
-		return FATE_REWRITTEN;
-	case FILTER_KEEP:
-		break;
-	}
-	return FATE_KEPT;
-}
-
-/* Fills the lane's fates; returns how many are kept. rewritten becomes a page
- * of what filters made anew, in order; NULL: nothing. */
+/* Queues what the sieve left of the page; returns how many were wanted or passed. */
 static size_t
-sieve(struct window *w, const struct page *page, const struct seq *after, int64_t since_us,
-    struct page **rewritten)
+queue_sifted(struct window *w, struct parcel *pc, const struct page *page)
 {
 	struct lane *ln = w->lane;
-	struct buf body = BUF_INIT((size_t)4 * LIMIT_PAGE_BODY);
-	struct seq last = *after;
-	size_t kept = 0;
-	struct err e;
+	size_t wanted = 0, made = 0;
 
-	*rewritten = NULL;
 	for (size_t i = 0; i < page->count; i++) {
 		const struct record *r = &page->records[i];
-		enum fate fate = FATE_KEPT;
+		struct sifted *s = &ln->sifted[i];
+		struct entry *en;
 
-		if (seq_is_set(&last) && seq_cmp(&r->seq, &last) <= 0)
-			fate = FATE_NOT_WANTED;
-		else if (r->created_us < since_us && (r->flags & RECORD_NO_TIME) == 0)
-			fate = FATE_TOO_OLD;
-		else if (ln->chain != NULL)
-			fate = filter(w, r, &body);
-		if (fate != FATE_NOT_WANTED)
-			last = r->seq;
-		kept += fate == FATE_KEPT || fate == FATE_REWRITTEN;
-		ln->fates[i] = (unsigned char)fate;
-	}
-	if (body.n != 0) {
-		buf_add_str(&body, "]}");
-		if (page_parse(rewritten, &body, &e) != 0)
-			filters_failed(ln, &e);
-	}
-	return kept;
-}
-
-size_t
-lane_take(struct window *w, struct page *page, const struct seq *after, int64_t since_us)
-{
-	struct lane *ln = w->lane;
-	size_t kept, wanted = 0, made = 0;
-	struct page *rewritten;
-	struct parcel *pc;
-
-	if (page->count > ln->fates_cap) {
-		ln->fates = mem_grow(ln->fates, page->count, 1);
-		ln->fates_cap = page->count;
-	}
-	kept = sieve(w, page, after, since_us, &rewritten);
-	pc = kept != 0 ? parcel_new(w, page, rewritten, kept) : NULL;
-	for (size_t i = 0; i < page->count; i++) {
-		const struct record *r = &page->records[i];
-
-		switch ((enum fate)ln->fates[i]) {
+		switch (s->fate) {
 		case FATE_NOT_WANTED:
 			continue;
 		case FATE_TOO_OLD:
@@ -293,35 +235,75 @@ lane_take(struct window *w, struct page *page, const struct seq *after, int64_t 
 			ln->stats.filtered++;
 			pass_over(w, r);
 			break;
-		case FATE_KEPT:
-			entry_queue(w, pc, r, w->origin,
-			    frontier_push(&w->frontier, &r->seq, r->created_us));
-			break;
 		case FATE_REWRITTEN:
-			r = &rewritten->records[made++];
-			entry_queue(w, pc, r, w->origin,
+			r = &pc->rewritten->records[made++];
+			FALLTHROUGH;
+		case FATE_KEPT:
+		case FATE_REFUSED:
+			en = entry_queue(w, pc, r, r, w->origin,
 			    frontier_push(&w->frontier, &r->seq, r->created_us));
+			if (s->fate == FATE_REFUSED)
+				entry_refused(en, s);
 			break;
 		}
 		wanted++;
 	}
+	return wanted;
+}
+
+size_t
+lane_take(struct window *w, struct page *page, const struct seq *after, int64_t since_us)
+{
+	struct page *rewritten;
+	size_t kept = lane_sieve(w, page, after, since_us, &rewritten);
+	struct parcel *pc = kept != 0 ? parcel_new(w, page, rewritten, kept) : NULL;
+	size_t wanted = queue_sifted(w, pc, page);
+
 	if (pc != NULL) {
 		ring_add(w);
-		lane_pump_soon(ln);
+		lane_pump_soon(w->lane);
 	}
 	return wanted;
 }
 
-void
-lane_take_replay(struct window *w, struct page *page, const struct origin *const *origins,
-    const uint64_t *tickets)
+/* The keys that count are those of the letter, or it would not be found again. */
+static void
+queue_replay(
+    struct window *w, struct parcel *pc, const struct page *page, const struct replayed *from)
 {
-	struct parcel *pc = parcel_new(w, page, NULL, page->count);
+	struct lane *ln = w->lane;
+	size_t made = 0;
 
-	for (size_t i = 0; i < page->count; i++)
-		entry_queue(w, pc, &page->records[i], origins[i], tickets[i]);
-	ring_add(w);
-	lane_pump_soon(w->lane);
+	for (size_t i = 0; i < page->count; i++) {
+		const struct record *r = &page->records[i], *keyed = r;
+		struct sifted *s = &ln->sifted[i];
+		struct entry *en;
+
+		if (s->fate == FATE_DROPPED) {
+			ln->stats.filtered++;
+			ln->host.replayed(ln->host.ctx, w, from[i].ticket, LANE_FATE_FILTERED);
+			continue;
+		}
+		if (s->fate == FATE_REWRITTEN)
+			r = &pc->rewritten->records[made++];
+		en = entry_queue(w, pc, r, keyed, from[i].origin, from[i].ticket);
+		if (s->fate == FATE_REFUSED)
+			entry_refused(en, s);
+	}
+}
+
+void
+lane_take_replay(struct window *w, struct page *page, const struct replayed *from)
+{
+	struct page *rewritten;
+	size_t kept = lane_sieve_replay(w->lane, page, from, &rewritten);
+	struct parcel *pc = kept != 0 ? parcel_new(w, page, rewritten, kept) : NULL;
+
+	queue_replay(w, pc, page, from);
+	if (pc != NULL) {
+		ring_add(w);
+		lane_pump_soon(w->lane);
+	}
 }
 
 void

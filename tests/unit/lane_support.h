@@ -60,6 +60,10 @@ struct fixture {
 	char reason[512]; /* of the last dead letter */
 	unsigned attempts;
 	struct reject *burying;
+	/* Each optional. */
+	void (*given)(struct fixture *fx, const struct delivery *d);
+	void (*buried)(struct fixture *fx, const struct reject *rj);
+	void (*replayed)(void *fx, struct window *w, uint64_t ticket, enum lane_fate fate);
 	char log[4096];
 };
 
@@ -137,6 +141,8 @@ sink_submit(struct sink *s, struct delivery *const *batch, size_t count)
 	*sm = (struct submit){.n = count, .number = mem_array(count, sizeof(unsigned))};
 	for (size_t i = 0; i < count; i++) {
 		sm->number[i] = number_of(batch[i]->rec);
+		if (s->fx->given != NULL)
+			s->fx->given(s->fx, batch[i]);
 		s->held[s->held_count++] = batch[i];
 	}
 	s->size[s->size_count++] = count;
@@ -192,6 +198,8 @@ on_bury(void *ctx, struct lane *ln, struct reject *rj)
 	fx->dead[number] = true;
 	(void)snprintf(fx->reason, sizeof fx->reason, "%s", rj->reason);
 	fx->attempts = rj->attempts;
+	if (fx->buried != NULL)
+		fx->buried(fx, rj);
 	rj->next = fx->burying;
 	fx->burying = rj;
 }
@@ -250,8 +258,12 @@ static void
 open_lane(struct fixture *fx)
 {
 	static struct sink_ops ops;
-	struct lane_host host = {
-	    .ctx = fx, .moved = on_moved, .room = on_room, .dropped = on_dropped, .bury = on_bury};
+	struct lane_host host = {.ctx = fx,
+	    .moved = on_moved,
+	    .room = on_room,
+	    .dropped = on_dropped,
+	    .bury = on_bury,
+	    .replayed = fx->replayed};
 	struct err e;
 
 	ops = (struct sink_ops){.api = SINK_API,
