@@ -137,7 +137,7 @@ make_bodies(const struct os_conf *conf, size_t *n, double *bytes)
 	*bytes = 0;
 	bodies = mem_array(*n, sizeof *bodies);
 	os_bulk_init(&bulk, conf);
-	t = os_target_of(&bulk, &drive_origin, &e);
+	t = os_target_of(&bulk, &drive_origin, SLICE_NONE, &e);
 	for (size_t i = 0; i < *n; i++) {
 		struct buf raw = BUF_INIT(LIMIT_PAGE_BODY);
 		struct page *page;

@@ -175,6 +175,7 @@ entry_queue(struct window *w, struct parcel *pc, const struct record *r, const s
 	en->d = (struct delivery){.rec = r,
 	    .origin = o,
 	    .key_hash = key_hash(buf_slice(&ln->key)),
+	    .route = r->route,
 	    .replayed = w->replay};
 	en->parcel = pc;
 	en->ticket = ticket;

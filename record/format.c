@@ -2,6 +2,7 @@
 #include "record/format.h"
 
 #include "record/format_priv.h"
+#include "record/rewrite.h"
 
 const char *const format_words[] = {
     [FORMAT_DYNAMODB] = "dynamodb",
@@ -32,7 +33,7 @@ format_write(
 
 	switch (f) {
 	case FORMAT_DYNAMODB:
-		buf_add_slice(out, r->raw);
+		record_write_plain(r, out);
 		break;
 	case FORMAT_PLAIN:
 		fault = plain_add_record(r, out);

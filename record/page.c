@@ -14,8 +14,8 @@ page_free(struct page *p)
 	free(p);
 }
 
-int
-page_parse(struct page **out, struct buf *body, struct err *e)
+static int
+parse(struct page **out, struct buf *body, bool ours, struct err *e)
 {
 	struct page *p = calloc(1, sizeof *p);
 
@@ -25,6 +25,7 @@ page_parse(struct page **out, struct buf *body, struct err *e)
 		return err_retry(e, ERR_NOMEM, "page: out of memory");
 	}
 	p->refs = 1;
+	p->ours = ours;
 	p->body = *body;
 	*body = BUF_INIT(p->body.max);
 	if (p->body.failed) {
@@ -40,6 +41,12 @@ page_parse(struct page **out, struct buf *body, struct err *e)
 }
 
 int
+page_parse(struct page **out, struct buf *body, struct err *e)
+{
+	return parse(out, body, false, e);
+}
+
+int
 page_of_records(struct page **out, const struct slice *raw, size_t count, struct err *e)
 {
 	struct buf body = BUF_INIT(LIMIT_PAGE_BODY);
@@ -51,7 +58,7 @@ page_of_records(struct page **out, const struct slice *raw, size_t count, struct
 		buf_add_slice(&body, raw[i]);
 	}
 	buf_add_str(&body, "]}");
-	return page_parse(out, &body, e);
+	return parse(out, &body, true, e);
 }
 
 struct page *

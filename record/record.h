@@ -40,6 +40,9 @@ struct record {
 	struct slice old_image;
 	struct slice user_identity; /* the object; absent or null: p == NULL */
 	struct slice view_type;	    /* between the quotes */
+	/* Where filters send it: a name of the sink's, raw, from a member of ours that record_write()
+	 * puts behind the service's own. Absent: where the sink says. */
+	struct slice route;
 	struct seq seq;
 	int64_t created_us; /* since 1970; 0 with RECORD_NO_TIME */
 	enum record_event event;
@@ -51,6 +54,7 @@ struct page {
 	size_t count;
 	struct record *records;	    /* owned */
 	struct buf body;	    /* owned; what the slices point into */
+	bool ours;		    /* of page_of_records(): the service does not set routes */
 	bool has_next;		    /* false: the shard is closed and read to its end */
 	struct slice next_iterator; /* unescaped; in body or in scratch */
 	char *scratch;		    /* owned; unescaped iterator when it had escapes */
@@ -63,7 +67,8 @@ struct page {
  * answer by the rules of scan.c; ERR_LIMIT over depth or record count;
  * both retriable (a cut or mangled answer is asked for again). */
 int page_parse(struct page **out, struct buf *body, struct err *e) MUST_CHECK;
-/* A page of whole records (struct record's raw) that were kept elsewhere, in that order. */
+/* A page of whole records (struct record's raw) that were kept elsewhere, in that order; with
+ * their routes. */
 int
 page_of_records(struct page **out, const struct slice *raw, size_t count, struct err *e) MUST_CHECK;
 struct page *page_ref(struct page *p);

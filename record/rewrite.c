@@ -65,6 +65,8 @@ record_write(const struct record *r, struct buf *out)
 
 	buf_add_char(out, '{');
 	while (json_next(&it, &name, &value)) {
+		if (json_string_is(name, RECORD_ROUTE))
+			continue;
 		if (!json_string_is(name, "dynamodb")) {
 			add_member(out, &first, name, value);
 			continue;
@@ -72,5 +74,23 @@ record_write(const struct record *r, struct buf *out)
 		add_member(out, &first, name, SLICE_LIT(""));
 		add_dynamodb(out, r, value);
 	}
+	if (r->route.p != NULL) {
+		buf_add_str(out, first ? "\"" : ",\"");
+		buf_add_str(out, RECORD_ROUTE "\":\"");
+		buf_add_slice(out, r->route);
+		buf_add_char(out, '"');
+	}
 	buf_add_char(out, '}');
+}
+
+void
+record_write_plain(const struct record *r, struct buf *out)
+{
+	struct record bare = *r;
+
+	bare.route = SLICE_NONE;
+	if (r->route.p == NULL)
+		buf_add_slice(out, r->raw);
+	else
+		record_write(&bare, out);
 }

@@ -32,6 +32,7 @@
 
 #include "record/instant.h"
 #include "record/lex.h"
+#include "record/rewrite.h"
 #include "record/value.h"
 
 /* A body of n bytes is first given room for n / BYTES_A_RECORD records, so that an
@@ -65,12 +66,13 @@ static const struct field answer_fields[ANSWER_FIELDS] = {
     [ANSWER_NEXT] = FIELD("NextShardIterator"),
 };
 
-enum { REC_EVENT_ID, REC_EVENT_NAME, REC_DYNAMODB, REC_IDENTITY, REC_FIELDS };
+enum { REC_EVENT_ID, REC_EVENT_NAME, REC_DYNAMODB, REC_IDENTITY, REC_ROUTE, REC_FIELDS };
 static const struct field record_fields[REC_FIELDS] = {
     [REC_EVENT_ID] = FIELD("eventID"),
     [REC_EVENT_NAME] = FIELD("eventName"),
     [REC_DYNAMODB] = FIELD("dynamodb"),
     [REC_IDENTITY] = FIELD("userIdentity"),
+    [REC_ROUTE] = FIELD(RECORD_ROUTE),
 };
 
 enum { DDB_TIME, DDB_KEYS, DDB_NEW, DDB_OLD, DDB_SEQUENCE, DDB_VIEW, DDB_FIELDS };
@@ -260,6 +262,15 @@ string_value_is(struct slice value, const char *text)
 	    json_string_is((struct slice){value.p + 1, value.n - 2}, text);
 }
 
+/* Ours, in a page of ours; else a member like any that we do not know. */
+static bool
+take_route(struct scan *s, struct record *r)
+{
+	if (!s->pg->ours)
+		return skip_value(s, 3);
+	return take_kind(s, '"', RECORD_ROUTE, 3, &r->route);
+}
+
 /* The service's own model and its guide spell the two members differently. */
 static bool
 scan_identity(struct scan *s, struct record *r)
@@ -314,6 +325,9 @@ scan_record(struct scan *s, struct record *r)
 			break;
 		case REC_IDENTITY:
 			ok = scan_identity(s, r);
+			break;
+		case REC_ROUTE:
+			ok = take_route(s, r);
 			break;
 		default:
 			ok = skip_value(s, 3);

@@ -20,11 +20,14 @@
 #include "base/mem.h"
 #include "record/format.h"
 #include "sinks/kafka_reaper.h"
+#include "sinks/route.h"
 #include "sinks/template.h"
 
 /* Values of one batch. Like the sinks that write text: four pages as they came. */
 #define PARCEL_BYTES (4u * LIMIT_PAGE_BODY)
 #define TOPIC_BYTES 1024u
+/* Kafka's own limit for a topic's name. */
+#define KAFKA_NAME_MAX 249u
 /* A producer's connections should be closed before the next one sends, so that
  * nothing old arrives behind something new; but not at the price of standing still. */
 #define REAP_US (5 * USEC_SEC)
@@ -133,6 +136,24 @@ parcel_take(struct sink *s, size_t count)
 	return pc;
 }
 
+/* A broker would say so too, but of a whole request (Kafka's Topic.java has the rules). */
+static int
+check_routed(struct slice name, struct err *why)
+{
+	if (route_check(name, KAFKA_NAME_MAX, why) != 0)
+		return err_prefix(why, "kafka");
+	for (size_t i = 0; i < name.n; i++)
+		if (!((name.p[i] >= 'a' && name.p[i] <= 'z') ||
+			(name.p[i] >= 'A' && name.p[i] <= 'Z') ||
+			(name.p[i] >= '0' && name.p[i] <= '9') || strchr("._-", name.p[i]) != NULL))
+			return err_set(why, ERR_REFUSED,
+			    "kafka: the route of this record holds what no topic's name may: only "
+			    "letters, digits, '.', '_' and '-' of ASCII");
+	if (slice_is(name, ".") || slice_is(name, ".."))
+		return err_set(why, ERR_REFUSED, "kafka: no topic can be called . or ..");
+	return 0;
+}
+
 static struct kafka_topic *
 topic_of(struct sink *s, const struct delivery *d, struct err *why)
 {
@@ -140,7 +161,12 @@ topic_of(struct sink *s, const struct delivery *d, struct err *why)
 	struct kafka_topic *t;
 
 	buf_reset(&s->name);
-	template_write(s->conf->topic, d->rec, d->origin, &s->name);
+	if (!route_is_set(d))
+		template_write(s->conf->topic, d->rec, d->origin, &s->name);
+	else if (check_routed(d->route, why) == 0)
+		buf_add_slice(&s->name, d->route);
+	else
+		return NULL;
 	t = kafka_producer_topic(s->p, buf_cstr(&s->name), &code);
 	if (t == NULL)
 		(void)err_set(why, ERR_CONFIG, "kafka: topic %.249s: %s", buf_cstr(&s->name),
@@ -157,7 +183,8 @@ add_item(struct sink *s, struct kafka_parcel *pc, struct delivery *d, struct err
 
 	*it = (struct kafka_item){.d = d, .parcel = pc, .topic = t};
 	if (t == NULL) {
-		s->env.report(s->env.host, d, SINK_HALT, why);
+		s->env.report(
+		    s->env.host, d, why->code == ERR_REFUSED ? SINK_REJECT : SINK_HALT, why);
 		return true;
 	}
 	if (kafka_encode(s->conf, d, &pc->bytes, &it->key, &it->value, why) == 0) {

@@ -17,6 +17,7 @@
 
 #include "base/log.h"
 #include "sinks/kafka_reaper.h"
+#include "sinks/route.h"
 
 /* Reports a pass, so that the loop turns: some 0.3 ms of the lane's work. */
 #define REPORTS_A_PASS 1000
@@ -65,6 +66,10 @@ verdict_here(const struct sink *s, const struct kafka_item *it)
 	 * producer has never seen it either, and gives it time. */
 	if (v == SINK_HALT && kafka_is_unknown(it->err) && it->topic->seen)
 		return SINK_RETRY;
+	/* A name out of the record: the others have their topics. */
+	if (v == SINK_HALT && route_is_set(it->d) &&
+	    (kafka_is_unknown(it->err) || it->err == RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION))
+		return SINK_REJECT;
 	if (v == SINK_RETRY && s->p->halt)
 		return SINK_HALT;
 	/* The broker refuses requests, not records: what else was in this one? */

@@ -213,10 +213,12 @@ request_add(struct request *q, struct delivery *d)
 	enum sink_verdict v = SINK_HALT;
 	struct err e;
 
-	t = os_target_of(&s->bulk, d->origin, &e);
+	t = os_target_of(&s->bulk, d->origin, d->route, &e);
 	if (t != NULL)
 		v = os_bulk_add(
 		    &s->bulk, d->rec, d->origin, t, loop_wall(s->env.loop), &q->body, &e);
+	else if (e.code == ERR_REFUSED)
+		v = SINK_REJECT;
 	if (v != SINK_ACK) {
 		s->env.report(s->env.host, d, v, &e);
 		return true;

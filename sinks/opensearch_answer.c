@@ -326,6 +326,15 @@ say_halt(struct err *why, const struct os_item *it, const struct os_target *t, c
 		say(why, false, it->status <= 403 ? ERR_AUTH : ERR_REFUSED, it, "");
 }
 
+/* Of a name that a record chose: that record's trouble, and nobody else's. */
+static bool
+is_about_index(const struct os_item *it)
+{
+	return slice_is(it->type, "index_not_found_exception") ||
+	    slice_is(it->type, "index_closed_exception") ||
+	    slice_is(it->type, "invalid_index_name_exception");
+}
+
 enum sink_verdict
 os_item_verdict(const struct os_item *it, bool removal, const struct os_target *t, const char *name,
     struct err *why)
@@ -338,6 +347,13 @@ os_item_verdict(const struct os_item *it, bool removal, const struct os_target *
 		return SINK_ACK;
 	if (scripts_forbidden(it))
 		v = SINK_HALT;
+	if (v == SINK_HALT && t->routed && is_about_index(it)) {
+		(void)err_set(why, ERR_REFUSED,
+		    "opensearch: index %s, to which a filter routed this record, is not there or "
+		    "closed; create or open it, then replay",
+		    t->index);
+		return SINK_REJECT;
+	}
 	if (v == SINK_HALT)
 		say_halt(why, it, t, name);
 	else if (v != SINK_ACK)

@@ -20,6 +20,7 @@
 #include "record/key.h"
 #include "record/number.h"
 #include "record/version.h"
+#include "sinks/route.h"
 #include "sinks/template.h"
 
 /* One text for every document, so that the cluster compiles it once. A version that is
@@ -84,20 +85,18 @@ os_index_check(struct slice name, struct err *e)
 	return 0;
 }
 
-static char *
-index_name(const char *template, const struct origin *o)
+static void
+write_index(const char *template, const struct origin *o, struct slice route, struct buf *name)
 {
-	struct buf name = BUF_INIT(LIMIT_PAGE_BODY);
-	char *s;
-
-	template_write(template, NULL, o, &name);
+	buf_reset(name);
+	if (route.p != NULL)
+		buf_add_slice(name, route);
+	else
+		template_write(template, NULL, o, name);
 	/* Tables have capitals, indices may not. */
-	for (size_t i = 0; i < name.n; i++)
-		if (name.p[i] >= 'A' && name.p[i] <= 'Z')
-			name.p[i] = (char)(name.p[i] + 'a' - 'A');
-	s = mem_strdup(buf_cstr(&name));
-	buf_close(&name);
-	return s;
+	for (size_t i = 0; i < name->n; i++)
+		if (name->p[i] >= 'A' && name->p[i] <= 'Z')
+			name->p[i] = (char)(name->p[i] + 'a' - 'A');
 }
 
 static int
@@ -109,34 +108,60 @@ refuse_shared(const struct os_target *t, const struct origin *o, const char *ind
 	    t->stream, o->stream, index);
 }
 
-struct os_target *
-os_target_of(struct os_bulk *b, const struct origin *o, struct err *e)
+static int
+check_name(const struct origin *o, struct slice route, struct slice index, struct err *e)
 {
-	struct os_target *t;
-	char *index;
-	int bad = 0;
-
-	for (t = b->targets; t != NULL; t = t->next)
-		if (strcmp(t->stream, o->stream) == 0 && strcmp(t->table, o->table) == 0)
-			return t;
-	index = index_name(b->conf->index, o);
-	bad = os_index_check(slice_of(index), e);
-	if (bad != 0)
-		(void)err_prefix(e, "index \"%.100s\" of stream %.60s", index, o->stream);
-	for (t = b->targets; t != NULL && bad == 0 && b->conf->id == OS_ID_KEY; t = t->next)
-		if (strcmp(t->index, index) == 0 && strcmp(t->stream, o->stream) != 0)
-			bad = refuse_shared(t, o, index, e);
-	if (bad != 0) {
-		free(index);
-		return NULL;
+	if (route.p == NULL) {
+		if (os_index_check(index, e) == 0)
+			return 0;
+		return err_prefix(e, "index \"%.*s\" of stream %.60s",
+		    (int)(index.n > 100 ? 100 : index.n), index.p, o->stream);
 	}
+	if (route_check(route, OS_INDEX_MAX, e) != 0)
+		return err_prefix(e, "opensearch");
+	if (os_index_check(index, e) == 0)
+		return 0;
+	e->code = ERR_REFUSED;
+	return err_prefix(e, "the route of this record");
+}
+
+static struct os_target *
+target_new(struct os_bulk *b, const struct origin *o, struct slice route, struct err *e)
+{
+	const char *index = buf_cstr(&b->id);
+	struct os_target *t;
+
+	if (check_name(o, route, buf_slice(&b->id), e) != 0)
+		return NULL;
+	for (t = b->targets; t != NULL && b->conf->id == OS_ID_KEY; t = t->next)
+		if (strcmp(t->index, index) == 0 && strcmp(t->stream, o->stream) != 0 &&
+		    refuse_shared(t, o, index, e) != 0)
+			return NULL;
 	t = mem_new(sizeof *t);
 	*t = (struct os_target){.next = b->targets,
 	    .stream = mem_strdup(o->stream),
 	    .table = mem_strdup(o->table),
-	    .index = index};
+	    .index = mem_strdup(index),
+	    .routed = route.p != NULL};
 	b->targets = t;
 	return t;
+}
+
+struct os_target *
+os_target_of(struct os_bulk *b, const struct origin *o, struct slice route, struct err *e)
+{
+	struct os_target *t;
+	bool routed = route.p != NULL;
+
+	if (routed)
+		write_index(NULL, o, route, &b->id);
+	for (t = b->targets; t != NULL; t = t->next)
+		if (t->routed == routed && (!routed || slice_is(buf_slice(&b->id), t->index)) &&
+		    strcmp(t->stream, o->stream) == 0 && strcmp(t->table, o->table) == 0)
+			return t;
+	if (!routed)
+		write_index(b->conf->index, o, route, &b->id);
+	return target_new(b, o, route, e);
 }
 
 /* ---- which document ---- */

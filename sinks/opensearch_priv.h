@@ -53,6 +53,7 @@ struct os_target { /* where a stream's documents go */
 	struct os_target *next;
 	char *stream, *table; /* owned */
 	char *index;	      /* owned */
+	bool routed;	      /* a filter chose it, not the configuration */
 	bool seen;	      /* the cluster has had it since we started */
 };
 
@@ -64,9 +65,11 @@ struct os_bulk {
 
 void os_bulk_init(struct os_bulk *b, const struct os_conf *conf);
 void os_bulk_close(struct os_bulk *b);
-/* The index of an origin's records. NULL: ERR_CONFIG, its name is not allowed or another
- * stream's documents go there and the ids would not tell them apart. */
-struct os_target *os_target_of(struct os_bulk *b, const struct origin *o, struct err *e);
+/* The index of an origin's records; route: of one that is sent elsewhere, or absent. NULL:
+ * ERR_CONFIG, its name is not allowed or another stream's documents go there and the ids would
+ * not tell them apart; ERR_REFUSED: the route is none. */
+struct os_target *
+os_target_of(struct os_bulk *b, const struct origin *o, struct slice route, struct err *e);
 /* ERR_CONFIG if no index may be called so. */
 int os_index_check(struct slice name, struct err *e) MUST_CHECK;
 /* Appends the _id of a record. */

@@ -214,7 +214,7 @@ look_at_indices(struct probing *pr)
 	os_bulk_init(&b, pr->conf);
 	for (size_t i = 0; i < pr->p->origin_count; i++) {
 		const struct os_target *before = b.targets;
-		struct os_target *t = os_target_of(&b, &pr->p->origins[i], &e);
+		struct os_target *t = os_target_of(&b, &pr->p->origins[i], SLICE_NONE, &e);
 		bool told = false;
 
 		if (t == NULL) {

@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "record/key.h"
+#include "sinks/route.h"
 
 /* Buffers above this are not kept: a batch of large items is rare. */
 #define KEEP_BYTES ((size_t)16 << 20)
@@ -138,7 +139,8 @@ same_keys(const struct rows_keys *a, const struct rows_keys *b)
 
 /* Takes keys. */
 static struct pg_target *
-find_or_make(struct pg_builder *b, struct slice name, struct rows_keys *keys, struct err *e)
+find_or_make(
+    struct pg_builder *b, struct slice name, struct rows_keys *keys, bool routed, struct err *e)
 {
 	struct pg_target *t;
 
@@ -154,6 +156,7 @@ find_or_make(struct pg_builder *b, struct slice name, struct rows_keys *keys, st
 		b->cells = mem_grow(b->cells, b->cell_cap, sizeof *b->cells);
 	}
 	b->target_count++;
+	t->routed = routed;
 	t->next = b->targets;
 	b->targets = t;
 	return t;
@@ -164,16 +167,25 @@ target_of(struct pg_builder *b, const struct delivery *d, struct err *e)
 {
 	struct rows_keys keys = {.count = 0};
 	bool table = b->conf->mode == ROWS_TABLE;
+	struct pg_target *t;
 
 	buf_reset(&b->text);
-	pg_table_write(b->conf, d->origin, &b->text);
+	if (!route_is_set(d))
+		pg_table_write(b->conf, d->origin, &b->text);
+	else if (route_check_table(d->route, PG_NAME_MAX, e) == 0)
+		buf_add_slice(&b->text, d->route);
+	else
+		return NULL;
 	if (table && rows_own(&b->owners, buf_cstr(&b->text), d->origin, false, e) != 0) {
 		(void)err_prefix(e, "postgres");
 		return NULL;
 	}
 	if (table && rows_keys_of(d->rec, d->origin, &keys, e) != 0)
 		return NULL;
-	return find_or_make(b, buf_slice(&b->text), &keys, e);
+	t = find_or_make(b, buf_slice(&b->text), &keys, route_is_set(d), e);
+	if (t != NULL && !route_is_set(d))
+		t->routed = false;
+	return t;
 }
 
 /* ---- building ---- */
@@ -217,13 +229,15 @@ sort_out(struct pg_builder *b, struct pg_request *rq, struct err *e)
 {
 	const struct origin *origin = NULL;
 	const struct pg_target *t = NULL;
+	struct slice route = SLICE_NONE;
 
 	last_key_begin(&b->last, rq->n);
 	for (size_t i = 0; i < rq->n; i++) {
 		const struct delivery *d = rq->d[i];
 
-		if (d->origin != origin || t == NULL) {
+		if (d->origin != origin || t == NULL || !route_same(d->route, route)) {
 			origin = d->origin;
+			route = d->route;
 			t = target_of(b, d, e);
 		}
 		b->of[i] = t;

@@ -50,6 +50,7 @@ struct pg_target {
 	char *tombs_at;		    /* owned; the name of their index, quoted */
 	struct rows_layout *layout; /* owned */
 	struct rows_keys keys;	    /* owned; none of a log */
+	bool routed;		    /* only records that filters sent there use it */
 	struct pg_target *next;
 };
 

@@ -85,6 +85,13 @@ forget_connection(struct pg_worker *w)
 	w->prepared = false;
 }
 
+/* Is what failed a table that single records chose? */
+static bool
+is_about_route(const struct pg_worker *w)
+{
+	return (w->state == PG_LOOK || w->state == PG_ADOPT) && w->target->routed;
+}
+
 /* The segment came to its end, and something in it had failed. */
 static void
 end_failed(struct pg_worker *w)
@@ -94,8 +101,8 @@ end_failed(struct pg_worker *w)
 	struct err why = w->why;
 
 	w->created = false;
-	/* Only rows can be refused for what is in them. */
-	if (was != PG_TXN && v == SINK_SPLIT)
+	/* Only rows can be refused for what is in them, and for where they want to go. */
+	if (was != PG_TXN && v == SINK_SPLIT && !is_about_route(w))
 		v = SINK_HALT;
 	/* What an operator mends may be anything: then all is looked at again. So are tables
 	 * that could not be created. */
@@ -200,7 +207,8 @@ on_error(struct pg_worker *w, unsigned at, const PGresult *res)
 		return;
 	}
 	f = pg_fault_say(res, doing(w), &why);
-	fail(w, f->verdict, (f->flags & PG_DROP) != 0, &why);
+	fail(w, f->verdict == SINK_HALT && is_about_route(w) ? SINK_SPLIT : f->verdict,
+	    (f->flags & PG_DROP) != 0, &why);
 }
 
 static void
@@ -213,7 +221,7 @@ on_look(struct pg_worker *w, unsigned at, const PGresult *res)
 	if (why.code == ERR_NOT_FOUND && w->s->conf->create && !w->created)
 		w->missing = true;
 	else
-		fail(w, SINK_HALT, false, &why);
+		fail(w, is_about_route(w) ? SINK_SPLIT : SINK_HALT, false, &why);
 }
 
 static void

@@ -72,7 +72,11 @@ struct delivery {
 	const struct origin *origin;
 	uint64_t key_hash; /* of the canonical key */
 	void *sink_data;   /* the sink's, between submit and report */
-	bool replayed;	   /* from the dead letters: say so where the target has a place for it */
+	/* A name for it that filters chose: the topic, table or index, instead of what the
+	 * configuration says; absent: what that says. Raw inside of a JSON string (sinks/route.h).
+	 * A target that has no such names ignores it. In the record's page. */
+	struct slice route;
+	bool replayed; /* from the dead letters: say so where the target has a place for it */
 };
 
 struct sink;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "sinks/route.h"
 
 /* Of one record: a page has at most 32 MiB (LIMIT_PAGE_BODY), and no value grows when it
  * is decoded or made plain by more than a number that is written out. */
@@ -74,6 +75,15 @@ make_ready(struct sqlite_batch *b, struct sqlite_table *t, struct err *e)
 	t->next_ready = b->ready;
 	b->ready = t;
 	return 0;
+}
+
+/* A table that this record alone chose, and that cannot be written, is no reason for
+ * the others to stop; what passes, or is wrong with the file, is. */
+static bool
+is_route_at_fault(const struct sqlite_batch *b, const struct delivery *d, const struct err *e)
+{
+	return route_is_set(d) && !e->retriable && sqlite3_get_autocommit(b->file.db) == 0 &&
+	    (e->code == ERR_CONFIG || e->code == ERR_NOT_FOUND);
 }
 
 /* ---- positions ---- */
@@ -150,8 +160,11 @@ write_row(struct sqlite_batch *b, struct sqlite_job *j, size_t i, struct err *e)
 	enum sqlite_put how;
 	struct err why;
 
-	if (make_ready(b, j->items[i].table, e) != 0)
-		return -1;
+	if (make_ready(b, j->items[i].table, &why) != 0) {
+		*e = why;
+		return is_route_at_fault(b, j->items[i].d, &why) ? sqlite_job_reject(j, i, &why, e)
+								 : -1;
+	}
 	if (put_row(b, j, i, &how, &why) != 0) {
 		*e = why;
 		if (sqlite_verdict_of(&why) != SINK_REJECT)

@@ -13,6 +13,7 @@
 #include <strings.h>
 
 #include "base/mem.h"
+#include "sinks/route.h"
 #include "sinks/template.h"
 
 static const struct rows_dialect dialect = {
@@ -65,6 +66,17 @@ sqlite_table_check_name(const char *text, struct err *e)
 	if (strncasecmp(text, "sqlite_", 7) == 0 || strncasecmp(text, "slipring_", 9) == 0)
 		return err_set(
 		    e, ERR_CONFIG, "table: names that begin with sqlite_ or slipring_ are taken");
+	return 0;
+}
+
+int
+sqlite_table_check_route(struct slice route, struct err *e)
+{
+	if (route_check_table(route, SQLITE_NAME_MAX, e) != 0)
+		return -1;
+	if (route.n >= 7 && strncasecmp(route.p, "sqlite_", 7) == 0)
+		return err_set(e, ERR_REFUSED,
+		    "the route of this record begins with sqlite_, which SQLite keeps for itself");
 	return 0;
 }
 

@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "record/key.h"
+#include "sinks/route.h"
 
 /* A batch of ordinary items has less than one MiB. Together with sqlite.c's bound on the queue
  * this is what the sink holds at most. */
@@ -209,15 +210,27 @@ table_of(struct sqlite_builder *bd, const struct delivery *d, struct err *e)
 	struct sqlite_table *t;
 	const char *name;
 
+	if (route_is_set(d) && sqlite_table_check_route(d->route, e) != 0) {
+		(void)err_prefix(e, "sqlite");
+		return NULL;
+	}
 	buf_reset(&bd->text);
-	sqlite_table_name(bd->conf, d->origin, &bd->text);
+	if (route_is_set(d))
+		buf_add_slice(&bd->text, d->route);
+	else
+		sqlite_table_name(bd->conf, d->origin, &bd->text);
 	name = buf_cstr(&bd->text);
 	if (bd->conf->mode == ROWS_TABLE && rows_own(&bd->owners, name, d->origin, true, e) != 0) {
 		(void)err_prefix(e, "sqlite");
 		return NULL;
 	}
 	t = table_named(bd, name);
-	return t != NULL ? t : table_make(bd, d, name, e);
+	if (t == NULL)
+		t = table_make(bd, d, name, e);
+	/* One that this record alone chose is no reason for the others to stop. */
+	if (t == NULL && route_is_set(d) && e->code == ERR_CONFIG)
+		e->code = ERR_REFUSED;
+	return t;
 }
 
 /* ---- building ---- */
@@ -236,14 +249,16 @@ static int
 find_tables(struct sqlite_builder *bd, struct sqlite_job *j, struct err *e)
 {
 	const struct origin *origin = NULL;
+	struct slice route = SLICE_NONE;
 	struct sqlite_table *t = NULL;
 
 	for (size_t i = 0; i < j->count; i++) {
 		const struct delivery *d = j->items[i].d;
 
 		shard_marks_note(&j->marks, d->origin, &d->rec->seq);
-		if (d->origin != origin || t == NULL) {
+		if (d->origin != origin || t == NULL || !route_same(d->route, route)) {
 			origin = d->origin;
+			route = d->route;
 			t = table_of(bd, d, e);
 		}
 		j->items[i].table = t;

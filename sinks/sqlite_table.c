@@ -17,8 +17,6 @@
 
 /* Decimal digits that a double holds exactly in both directions (DBL_DIG). */
 #define DOUBLE_DIGITS 15
-/* A table of DynamoDB has at most 255; twice that, quoted, fits struct sql. */
-#define NAME_MAX_BYTES 290
 
 /* ---- values ---- */
 
@@ -371,7 +369,7 @@ sqlite_table_new(struct sqlite_table **out, const struct sqlite_conf *conf, cons
 	struct sqlite_table *t = mem_new(sizeof *t);
 
 	*out = NULL;
-	if (strlen(name) > NAME_MAX_BYTES || strncasecmp(name, "sqlite_", 7) == 0 ||
+	if (strlen(name) > SQLITE_NAME_MAX || strncasecmp(name, "sqlite_", 7) == 0 ||
 	    strncasecmp(name, "slipring_", 9) == 0) {
 		free(t);
 		return err_set(e, ERR_CONFIG, "sqlite: a table cannot be called \"%.60s\"", name);

@@ -14,6 +14,8 @@
 #include "sinks/rows.h"
 #include "sinks/sqlite_file.h"
 
+/* A table of DynamoDB has at most 255; twice that, quoted, fits struct sql. */
+#define SQLITE_NAME_MAX 290u
 #define SQLITE_TOMBSTONES "slipring_deleted" /* TABLE_... */
 
 struct sqlite_table {
@@ -47,6 +49,8 @@ struct sqlite_row { /* what is written */
 void sqlite_table_name(const struct sqlite_conf *conf, const struct origin *o, struct buf *out);
 /* For sink_ops.check: could the template give names that SQLite or we keep for ourselves? */
 int sqlite_table_check_name(const char *text, struct err *e) MUST_CHECK;
+/* May a filter choose this name? ERR_REFUSED. */
+int sqlite_table_check_route(struct slice route, struct err *e) MUST_CHECK;
 /* Layout by the keys; the table itself is not looked at. */
 int sqlite_table_new(struct sqlite_table **out, const struct sqlite_conf *conf, const char *name,
     const struct rows_keys *keys, struct err *e) MUST_CHECK;

@@ -262,6 +262,27 @@ a_name_that_is_none(void **state)
 	free(v);
 }
 
+/* Out of the record, so only that one is refused. */
+static void
+routes_that_are_no_topics(void **state)
+{
+	static const char *const routes[] = {
+	    "", "a b", "..", "a\\\"b", "\xc3\xbc", "acme.orders-1_x"};
+	struct sample *v = samples_new(1, ARRAY_LEN(routes), &sample_origin);
+	struct fixture x;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(routes); i++)
+		v[i].d.route = slice_of(routes[i]);
+	sink_start(&x, "timeout: 1h\n");
+	assert_int_equal(host_submit(&sink_kafka, x.sink, v, ARRAY_LEN(routes)), SINK_TAKEN);
+	assert_int_equal(x.host.verdicts[SINK_REJECT], ARRAY_LEN(routes) - 1);
+	assert_int_equal(v[ARRAY_LEN(routes) - 1].reports, 0);
+	assert_string_equal(x.sink->p->topics[0]->name, "acme.orders-1_x");
+	sink_stop(&x);
+	free(v);
+}
+
 static void
 a_file_that_is_not_there(void **state)
 {
@@ -327,6 +348,7 @@ main(void)
 	    cmocka_unit_test(a_queue_full_of_what_was_reported),
 	    cmocka_unit_test(refused_before_it_is_sent),
 	    cmocka_unit_test(a_name_that_is_none),
+	    cmocka_unit_test(routes_that_are_no_topics),
 	    cmocka_unit_test(a_file_that_is_not_there),
 	    cmocka_unit_test(status_and_metrics),
 	};

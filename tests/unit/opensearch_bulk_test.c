@@ -50,7 +50,7 @@ static enum sink_verdict
 add(const char *dynamodb, const char *outside, struct buf *out, struct err *e)
 {
 	struct page *p = page_with(dynamodb, outside);
-	struct os_target *t = os_target_of(&bulk, &orders, e);
+	struct os_target *t = os_target_of(&bulk, &orders, SLICE_NONE, e);
 	enum sink_verdict v;
 
 	assert_non_null(t);
@@ -228,18 +228,18 @@ test_indices(void **state)
 	struct err e;
 
 	(void)state;
-	t = os_target_of(&bulk, &orders, &e);
+	t = os_target_of(&bulk, &orders, SLICE_NONE, &e);
 	assert_string_equal(t->index, "orders");
-	assert_ptr_equal(os_target_of(&bulk, &orders, &e), t);
-	assert_string_equal(os_target_of(&bulk, &users, &e)->index, "users");
+	assert_ptr_equal(os_target_of(&bulk, &orders, SLICE_NONE, &e), t);
+	assert_string_equal(os_target_of(&bulk, &users, SLICE_NONE, &e)->index, "users");
 	end(NULL);
 	begin(NULL);
 	conf.index = fixed;
-	assert_non_null(os_target_of(&bulk, &orders, &e));
-	assert_null(os_target_of(&bulk, &users, &e));
+	assert_non_null(os_target_of(&bulk, &orders, SLICE_NONE, &e));
+	assert_null(os_target_of(&bulk, &users, SLICE_NONE, &e));
 	assert_non_null(strstr(e.text, "id: stream-key"));
 	conf.id = OS_ID_STREAM_KEY;
-	assert_non_null(os_target_of(&bulk, &users, &e));
+	assert_non_null(os_target_of(&bulk, &users, SLICE_NONE, &e));
 }
 
 static void
