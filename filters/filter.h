@@ -41,6 +41,9 @@ struct filter_ops {
 
 	/* Pure, no I/O: what one key alone cannot show to be wrong. Optional. */
 	int (*check)(const void *conf, struct err *e) MUST_CHECK;
+	/* Appends what the operator should know about a configuration that is valid but
+	 * hardly meant, for slipring check. Pure, called after check(). Optional. */
+	void (*remark)(const void *conf, struct buf *out);
 	/* ERR_CONFIG, ERR_IO: the daemon does not start. */
 	int (*open)(
 	    struct filter **out, const char *name, const void *conf, struct err *e) MUST_CHECK;

@@ -1,7 +1,7 @@
 /* filters/filter_pattern.c - `type: pattern`: keeps what an event pattern matches.
  *
- * The pattern sees the record as Lambda would: the record's own JSON. When an
- * earlier filter has rewritten it, it sees that.
+ * The pattern sees the record as Lambda would: the record's own JSON; a plain one, its
+ * attributes without their types. When an earlier filter has rewritten it, it sees that.
  */
 #include "filters/filter.h"
 
@@ -18,6 +18,7 @@ static const char *const ttl_words[] = {"any", "only", "never", NULL};
 
 struct pattern_conf {
 	char *pattern;
+	bool plain;
 	int ttl; /* enum ttl */
 };
 
@@ -33,6 +34,12 @@ static const struct conf_key keys[] = {
 	.type = CONF_JSON,
 	CONF(pattern),
 	.doc = "The JSON of a Lambda event filter or EventBridge pattern, pasted as it is."},
+    {.name = "plain",
+	.type = CONF_BOOL,
+	CONF(plain),
+	.def = "no",
+	.doc = "The pattern names attributes without their types: {\"new\": {\"status\": "
+	       "[\"paid\"]}}."},
     {.name = "ttl",
 	.type = CONF_ENUM,
 	CONF(ttl),
@@ -41,6 +48,13 @@ static const struct conf_key keys[] = {
 	.doc = "Whether removals by time to live are kept: any, only them, or never."},
     {.name = NULL},
 };
+
+static int
+compile(struct pattern **out, const struct pattern_conf *c, struct err *e)
+{
+	return c->plain ? pattern_compile_plain(out, slice_of(c->pattern), e)
+			: pattern_compile(out, slice_of(c->pattern), e);
+}
 
 static int
 check(const void *conf, struct err *e)
@@ -52,11 +66,27 @@ check(const void *conf, struct err *e)
 		return err_set(
 		    e, ERR_CONFIG, "a pattern filter needs \"pattern\", \"ttl\" or both");
 	if (c->pattern == NULL)
-		return 0;
-	if (pattern_compile(&p, slice_of(c->pattern), e) != 0)
+		return c->plain
+		    ? err_set(e, ERR_CONFIG, "\"plain\" is about a \"pattern\"; there is none")
+		    : 0;
+	if (compile(&p, c, e) != 0)
 		return -1;
 	pattern_close(p);
 	return 0;
+}
+
+static void
+remark(const void *conf, struct buf *out)
+{
+	const struct pattern_conf *c = conf;
+	struct pattern *p;
+	struct err e;
+
+	if (c->pattern == NULL || compile(&p, c, &e) != 0)
+		return;
+	if (pattern_remark(p) != NULL)
+		buf_add_str(out, pattern_remark(p));
+	pattern_close(p);
 }
 
 static int
@@ -67,8 +97,7 @@ open_filter(struct filter **out, const char *name, const void *conf, struct err 
 	(void)name;
 	f->conf = conf;
 	f->raw = BUF_INIT(LIMIT_PAGE_BODY);
-	if (f->conf->pattern != NULL &&
-	    pattern_compile(&f->pattern, slice_of(f->conf->pattern), e) != 0) {
+	if (f->conf->pattern != NULL && compile(&f->pattern, f->conf, e) != 0) {
 		free(f);
 		return -1;
 	}
@@ -113,6 +142,7 @@ const struct filter_ops filter_pattern = {
     .conf_size = sizeof(struct pattern_conf),
     .keys = keys,
     .check = check,
+    .remark = remark,
     .open = open_filter,
     .apply = apply,
     .close = close_filter,

@@ -20,10 +20,16 @@ struct pattern;
 
 /* ERR_CONFIG: the JSON path and what is wrong there. */
 int pattern_compile(struct pattern **out, struct slice text, struct err *e) MUST_CHECK;
+/* Against unmarshalled attributes: {"event": ..., "keys": ..., "new": ..., "old": ...,
+ * "ttl": ..., "user": ..., "id": ...}. Documents are still raw records. */
+int pattern_compile_plain(struct pattern **out, struct slice text, struct err *e) MUST_CHECK;
 void pattern_close(struct pattern *p); /* NULL allowed */
+/* What the author of the pattern should know: a list that always or never
+ * matches where it stands, and what to write instead. NULL: nothing. The pattern's. */
+const char *pattern_remark(struct pattern *p);
 
 /* document: well-formed JSON (json_check() or page_parse() found it so): the
- * raw record, or anything. */
+ * raw record, or (not for a plain pattern) anything. */
 bool pattern_match(struct pattern *p, struct slice document);
 /* Appends "PATH: why" for a document that does not match: the first leaf of the
  * pattern that is not satisfied, in the alternative that came furthest. */

@@ -95,6 +95,8 @@ path_into(struct compiling *c, struct slice name)
 	if (before != 0)
 		buf_add_char(&c->path, '.');
 	buf_add_visible(&c->path, name);
+	if (!slice_is(name, "$or"))
+		c->names[c->name_count++] = name;
 	return before;
 }
 
@@ -129,23 +131,6 @@ field_of(struct compiling *c, struct node *nd, struct slice name)
 	return &v[nd->count++];
 }
 
-/* dynamodb.NewImage...N: the service writes numbers as strings there. */
-static bool
-is_decimal(struct slice path)
-{
-	static const char *const images[] = {
-	    "dynamodb.Keys.", "dynamodb.NewImage.", "dynamodb.OldImage."};
-	bool inside = false;
-
-	for (size_t i = 0; i < ARRAY_LEN(images); i++)
-		inside = inside ||
-		    (path.n > strlen(images[i]) &&
-			memcmp(path.p, images[i], strlen(images[i])) == 0);
-	return inside &&
-	    ((path.n > 2 && memcmp(path.p + path.n - 2, ".N", 2) == 0) ||
-		(path.n > 3 && memcmp(path.p + path.n - 3, ".NS", 3) == 0));
-}
-
 /* Compares as text, as everything under N does for Lambda. */
 static bool
 is_textual(const struct cond *c)
@@ -156,6 +141,11 @@ is_textual(const struct cond *c)
 	case COND_LITERAL:
 	case COND_EXISTS:
 	case COND_ABSENT:
+	case COND_SIZE:
+	case COND_CHANGED:
+	case COND_CHANGED_FROM:
+	case COND_CROSSED:
+	case COND_NUMERIC_OLD:
 		return false;
 	case COND_ANYTHING_BUT:
 		return is_textual(&c->but[0]);
@@ -164,8 +154,8 @@ is_textual(const struct cond *c)
 	}
 }
 
-static int
-parse_leaf(struct compiling *c, struct slice list, struct field *f)
+struct leaf *
+pattern_leaf(struct compiling *c, struct slice list)
 {
 	struct json_iter it = json_iter(list);
 	struct leaf *lf = pool_alloc(&c->p->pool, sizeof *lf);
@@ -174,20 +164,41 @@ parse_leaf(struct compiling *c, struct slice list, struct field *f)
 
 	while (json_next(&it, &name, &value))
 		n++;
-	if (n == 0)
-		return pattern_fail(c, "the list is empty; nothing could match");
+	if (n == 0) {
+		(void)pattern_fail(c, "the list is empty; nothing could match");
+		return NULL;
+	}
 	lf->conds = pool_alloc(&c->p->pool, n * sizeof *lf->conds);
 	lf->path = pool_copy(&c->p->pool, buf_slice(&c->path));
-	lf->decimal = is_decimal(lf->path);
+	lf->place = c->place;
+	lf->decimal = c->place.tag == VALUE_N || c->place.tag == VALUE_NS;
 	for (it = json_iter(list); json_next(&it, &name, &value);) {
 		struct cond *cond = &lf->conds[lf->count++];
 
 		if (cond_parse(c, value, cond) != 0)
-			return -1;
+			return NULL;
 		lf->absent_ok = lf->absent_ok || cond->kind == COND_ABSENT;
+		lf->whole = lf->whole || cond->kind >= COND_SIZE;
+		lf->two_sided = lf->two_sided || cond->kind > COND_SIZE;
 		/* A list that has text in it was written for Lambda, where no number matches. */
 		lf->decimal = lf->decimal && !is_textual(cond);
 	}
+	return lf;
+}
+
+static int
+parse_leaf(struct compiling *c, struct slice list, struct field *f)
+{
+	struct leaf *lf;
+
+	place_find(c);
+	if (c->p->plain && place_check_plain(c, true) != 0)
+		return -1;
+	lf = pattern_leaf(c, list);
+	if (lf == NULL)
+		return -1;
+	c->p->whole = c->p->whole || lf->whole;
+	place_remark(c, lf);
 	/* Of two lists at one path the last counts, as for the service. */
 	f->leaves = pool_alloc(&c->p->pool, sizeof(struct leaf *));
 	f->leaves[0] = lf;
@@ -201,7 +212,8 @@ static bool
 is_reserved(struct slice name)
 {
 	static const char *const words[] = {"exactly", "prefix", "suffix", "equals-ignore-case",
-	    "anything-but", "numeric", "exists", "cidr", "wildcard"};
+	    "anything-but", "numeric", "exists", "cidr", "wildcard", "size", "changed",
+	    "changed-from", "crossed"};
 
 	for (size_t i = 0; i < ARRAY_LEN(words); i++)
 		if (slice_is(name, words[i]))
@@ -263,7 +275,7 @@ parse_member(
     struct compiling *c, struct slice raw_name, struct slice value, struct node *nd, unsigned depth)
 {
 	struct slice name = pattern_string(c, raw_name);
-	size_t before = path_into(c, name);
+	size_t names = c->name_count, before = path_into(c, name);
 	struct field *f;
 	int r;
 
@@ -273,6 +285,8 @@ parse_member(
 		f = field_of(c, nd, name);
 		r = parse_leaf(c, value, f);
 	} else if (is_object(value)) {
+		if (c->p->plain && place_check_plain(c, false) != 0)
+			return -1;
 		f = field_of(c, nd, name);
 		if (f->node == NULL)
 			f->node = pool_alloc(&c->p->pool, sizeof *f->node);
@@ -283,6 +297,7 @@ parse_member(
 	}
 	if (r == 0)
 		path_back(c, before);
+	c->name_count = names;
 	return r;
 }
 
@@ -334,8 +349,21 @@ trimmed(struct slice s)
 	return s;
 }
 
-int
-pattern_compile(struct pattern **out, struct slice text, struct err *e)
+static struct pattern *
+pattern_new(bool plain)
+{
+	struct pattern *p = mem_new(sizeof *p);
+
+	p->plain = plain;
+	p->scratch = BUF_INIT((size_t)64 << 20);
+	p->scratch_2 = BUF_INIT((size_t)64 << 20);
+	p->remark = BUF_INIT(1024);
+	p->utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
+	return p;
+}
+
+static int
+compile(struct pattern **out, struct slice text, bool plain, struct err *e)
 {
 	struct compiling c = {.path = BUF_INIT(4096), .text = BUF_INIT(PATTERN_TEXT_MAX), .e = e};
 	struct node root = {.count = 0};
@@ -346,10 +374,9 @@ pattern_compile(struct pattern **out, struct slice text, struct err *e)
 	text = trimmed(text);
 	if (!is_object(text))
 		return err_set(e, ERR_CONFIG,
-		    "pattern: it must be an object, as in {\"eventName\": [\"INSERT\"]}");
-	c.p = mem_new(sizeof *c.p);
-	c.p->scratch = BUF_INIT((size_t)64 << 20);
-	c.p->utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
+		    "pattern: it must be an object, as in {\"%s\": [\"INSERT\"]}",
+		    plain ? "event" : "eventName");
+	c.p = pattern_new(plain);
 	r = c.p->utf8 == (locale_t)0
 	    ? err_set(e, ERR_CONFIG,
 		  "pattern: this system has no locale C.UTF-8, which letters' cases need")
@@ -366,6 +393,24 @@ pattern_compile(struct pattern **out, struct slice text, struct err *e)
 	return 0;
 }
 
+int
+pattern_compile(struct pattern **out, struct slice text, struct err *e)
+{
+	return compile(out, text, false, e);
+}
+
+int
+pattern_compile_plain(struct pattern **out, struct slice text, struct err *e)
+{
+	return compile(out, text, true, e);
+}
+
+const char *
+pattern_remark(struct pattern *p)
+{
+	return p->remark.n != 0 ? buf_cstr(&p->remark) : NULL;
+}
+
 void
 pattern_close(struct pattern *p)
 {
@@ -375,5 +420,7 @@ pattern_close(struct pattern *p)
 	if (p->utf8 != (locale_t)0)
 		freelocale(p->utf8);
 	buf_close(&p->scratch);
+	buf_close(&p->scratch_2);
+	buf_close(&p->remark);
 	free(p);
 }

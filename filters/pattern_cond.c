@@ -7,7 +7,7 @@
 #include "record/value.h"
 
 static const char *const operators[] = {"prefix", "suffix", "equals-ignore-case", "anything-but",
-    "numeric", "exists", "cidr", "wildcard", NULL};
+    "numeric", "exists", "cidr", "wildcard", "size", "changed", "changed-from", "crossed", NULL};
 enum operator{
 	OP_PREFIX,
 	OP_SUFFIX,
@@ -17,6 +17,10 @@ enum operator{
 	OP_EXISTS,
 	OP_CIDR,
 	OP_WILDCARD,
+	OP_SIZE,
+	OP_CHANGED,
+	OP_CHANGED_FROM,
+	OP_CROSSED,
 	OP_NONE = -1
 };
 
@@ -40,7 +44,7 @@ fail_operator(struct compiling *c, struct slice raw)
 		    c, "there is no operator \"%.60s\"; did you mean \"%s\"?", name.p, near);
 	return pattern_fail(c,
 	    "there is no operator \"%.60s\"; known: prefix, suffix, equals-ignore-case, "
-	    "anything-but, numeric, exists, cidr, wildcard",
+	    "anything-but, numeric, exists, cidr, wildcard, size, changed, changed-from, crossed",
 	    name.p);
 }
 
@@ -145,23 +149,37 @@ parse_wildcard(struct compiling *c, struct slice value, struct cond *out)
 
 /* ---- numbers ---- */
 
-static int
-want_number(struct compiling *c, struct slice value, struct number *out)
+/* {"old": true} */
+static bool
+is_old(struct slice value)
 {
-	if (!is_number(value) || !number_parse(pool_copy(&c->p->pool, value), out))
-		return pattern_fail(c, "\"numeric\" wants numbers, as in [\">\", 0, \"<=\", 5]");
-	return 0;
+	struct slice name, inner;
+
+	return is_object(value) && only_member(value, &name, &inner) == 0 &&
+	    json_string_is(name, "old") && slice_is(inner, "true");
 }
 
 static int
-parse_bound(struct compiling *c, struct slice op, struct slice value, struct cond *out)
+want_number(struct compiling *c, const char *op, bool old_ok, struct slice value, struct bound *out)
+{
+	out->old = old_ok && is_old(value);
+	if (out->old ||
+	    (is_number(value) && number_parse(pool_copy(&c->p->pool, value), &out->value)))
+		return 0;
+	return pattern_fail(c, "\"%s\" wants numbers, as in [\">\", 0, \"<=\", 5]%s", op,
+	    old_ok ? ", or {\"old\": true}" : "");
+}
+
+static int
+parse_bound(struct compiling *c, const char *name, bool old_ok, struct slice op, struct slice value,
+    struct cond *out)
 {
 	struct bound b = {.set = true};
 	struct slice raw;
 
 	if (!pattern_raw_string(op, &raw))
-		return pattern_fail(c, "\"numeric\" wants =, <, <=, > or >= before each number");
-	if (want_number(c, value, &b.value) != 0)
+		return pattern_fail(c, "\"%s\" wants =, <, <=, > or >= before each number", name);
+	if (want_number(c, name, old_ok, value, &b) != 0)
 		return -1;
 	b.inclusive = raw.n != 0 && raw.p[raw.n - 1] == '=';
 	if (slice_is(raw, "=") && !out->low.set && !out->high.set)
@@ -172,33 +190,47 @@ parse_bound(struct compiling *c, struct slice op, struct slice value, struct con
 		out->high = b;
 	else
 		return pattern_fail(c,
-		    "\"numeric\" is one of =, <, <=, >, >= with a number, or a lower bound "
-		    "and then an upper one, as in [\">\", 0, \"<=\", 5]");
+		    "\"%s\" is one of =, <, <=, >, >= with a number, or a lower bound "
+		    "and then an upper one, as in [\">\", 0, \"<=\", 5]",
+		    name);
+	return 0;
+}
+
+int
+cond_parse_bounds(
+    struct compiling *c, const char *op, struct slice value, bool old_ok, struct cond *out)
+{
+	struct json_iter it = json_iter(value);
+	struct slice name, sign, number;
+	size_t pairs = 0;
+
+	if (!is_array(value))
+		return pattern_fail(c, "\"%s\" wants a list, as in [\">\", 0, \"<=\", 5]", op);
+	while (json_next(&it, &name, &sign)) {
+		if (!json_next(&it, &name, &number) || pairs++ == 2)
+			return pattern_fail(
+			    c, "\"%s\" wants pairs, as in [\">\", 0, \"<=\", 5]", op);
+		if (parse_bound(c, op, old_ok, sign, number, out) != 0)
+			return -1;
+	}
+	if (pairs == 0)
+		return pattern_fail(c, "\"%s\" is empty", op);
+	if (pairs == 2 && !out->low.old && !out->high.old &&
+	    number_cmp(&out->low.value, &out->high.value) >= 0)
+		return pattern_fail(c, "\"%s\": the lower bound must be below the upper one", op);
 	return 0;
 }
 
 static int
 parse_numeric(struct compiling *c, struct slice value, struct cond *out)
 {
-	struct json_iter it = json_iter(value);
-	struct slice name, op, number;
-	size_t pairs = 0;
-
 	out->kind = COND_NUMERIC;
-	if (!is_array(value))
-		return pattern_fail(c, "\"numeric\" wants a list, as in [\">\", 0, \"<=\", 5]");
-	while (json_next(&it, &name, &op)) {
-		if (!json_next(&it, &name, &number) || pairs++ == 2)
-			return pattern_fail(
-			    c, "\"numeric\" wants pairs, as in [\">\", 0, \"<=\", 5]");
-		if (parse_bound(c, op, number, out) != 0)
-			return -1;
-	}
-	if (pairs == 0)
-		return pattern_fail(c, "\"numeric\" is empty");
-	if (pairs == 2 && number_cmp(&out->low.value, &out->high.value) >= 0)
-		return pattern_fail(c, "\"numeric\": the lower bound must be below the upper one");
-	return 0;
+	if (cond_parse_bounds(c, "numeric", value, true, out) != 0)
+		return -1;
+	if (!out->low.old && !out->high.old)
+		return 0;
+	out->kind = COND_NUMERIC_OLD;
+	return cond_check_old(c, "numeric with {\"old\": true}");
 }
 
 /* ---- addresses ---- */
@@ -344,6 +376,14 @@ parse_operator(struct compiling *c, struct slice value, struct cond *out)
 		return parse_cidr(c, inner, out);
 	case OP_WILDCARD:
 		return parse_wildcard(c, inner, out);
+	case OP_SIZE:
+		return cond_parse_size(c, inner, out);
+	case OP_CHANGED:
+		return cond_parse_changed(c, inner, out);
+	case OP_CHANGED_FROM:
+		return cond_parse_changed_from(c, inner, out);
+	case OP_CROSSED:
+		return cond_parse_crossed(c, inner, out);
 	default:
 		return fail_operator(c, name);
 	}

@@ -3,7 +3,8 @@
  * An object of the pattern asks each of its fields of the same object of the
  * document; where the document has an array there, some element must satisfy all of
  * them together. A leaf asks any of the values there: the value itself, or the elements
- * of (nested) arrays; objects and empty arrays are no values.
+ * of (nested) arrays; objects and empty arrays are no values. A plain pattern walks
+ * the same way over what pattern_view.c makes of the record.
  */
 #include "filters/pattern_priv.h"
 
@@ -11,25 +12,28 @@
 
 struct matching {
 	struct pattern *p;
+	struct slice document;
 	bool explaining;
 	size_t satisfied; /* leaves, in this alternative */
 	size_t best;
 	const struct leaf *failed; /* the leaf that stopped the best alternative */
-	struct slice found;	   /* its value; SLICE_NONE: nothing there */
+	struct spot found;	   /* its value; SLICE_NONE: nothing there */
 };
 
 /* userIdentity of the document itself has members in two spellings. */
-enum place { PLACE_ROOT, PLACE_IDENTITY, PLACE_OTHER };
+enum spelling { SPELLING_ROOT, SPELLING_EITHER, SPELLING_EXACT };
+
+static const struct spot nowhere;
 
 /* Fields of one object asked in one pass; more are looked up one by one. */
 #define FIELDS_SMALL 16
 
 static bool
-match_node(struct matching *m, const struct node *nd, struct slice value, enum place place);
+match_node(struct matching *m, const struct node *nd, struct spot s, enum spelling spelling);
 
 /* ---- conditions ---- */
 
-static bool
+bool
 number_within(const struct cond *c, const struct number *n)
 {
 	int r;
@@ -121,47 +125,26 @@ cond_match(const struct cond *c, const struct scalar *v, locale_t utf8)
 
 /* ---- leaves ---- */
 
-enum found { FOUND_NOTHING, FOUND_OTHER, FOUND_MATCH };
-
-static void
-scalar_of(struct pattern *p, struct slice value, bool decimal, struct scalar *v)
-{
-	*v = (struct scalar){.kind = SCALAR_LITERAL, .text = value};
-	if (value.p[0] == '"') {
-		v->kind = SCALAR_STRING;
-		v->text = (struct slice){value.p + 1, value.n - 2};
-		if (memchr(v->text.p, '\\', v->text.n) != NULL) {
-			buf_reset(&p->scratch);
-			json_unescape(v->text, &p->scratch);
-			v->text = buf_slice(&p->scratch);
-		}
-		v->has_number = decimal && number_parse(v->text, &v->number);
-	} else if (value.p[0] == '-' || (value.p[0] >= '0' && value.p[0] <= '9')) {
-		v->kind = SCALAR_NUMBER;
-		v->has_number = number_parse(value, &v->number);
-	}
-}
-
-static enum found
-leaf_find(struct pattern *p, const struct leaf *lf, struct slice value)
+enum found
+leaf_find(struct pattern *p, const struct leaf *lf, struct spot s)
 {
 	enum found best = FOUND_NOTHING;
 	struct scalar v;
 
-	if (value.p == NULL || value.n == 0 || value.p[0] == '{')
+	if (s.json.p == NULL || s.json.n == 0 || s.json.p[0] == '{')
 		return FOUND_NOTHING;
-	if (value.p[0] == '[') {
-		struct json_iter it = json_iter(value);
+	if (s.json.p[0] == '[') {
+		struct json_iter it = json_iter(s.json);
 		struct slice name, item;
 
 		while (best != FOUND_MATCH && json_next(&it, &name, &item)) {
-			enum found f = leaf_find(p, lf, item);
+			enum found f = leaf_find(p, lf, spot_inside(s, item));
 
 			best = f > best ? f : best;
 		}
 		return best;
 	}
-	scalar_of(p, value, lf->decimal, &v);
+	spot_scalar(s, lf->decimal, &p->scratch, &v);
 	for (size_t i = 0; i < lf->count; i++)
 		if (cond_match(&lf->conds[i], &v, p->utf8))
 			return FOUND_MATCH;
@@ -169,18 +152,19 @@ leaf_find(struct pattern *p, const struct leaf *lf, struct slice value)
 }
 
 static bool
-match_leaf(struct matching *m, const struct leaf *lf, struct slice value)
+match_leaf(struct matching *m, const struct leaf *lf, struct spot s)
 {
-	enum found f = leaf_find(m->p, lf, value);
+	enum found f = leaf_find(m->p, lf, s);
 
-	if (f == FOUND_MATCH || (f == FOUND_NOTHING && lf->absent_ok)) {
+	if (f == FOUND_MATCH || (f == FOUND_NOTHING && lf->absent_ok) ||
+	    (lf->whole && leaf_whole(m->p, lf, s, m->document))) {
 		m->satisfied++;
 		return true;
 	}
 	if (m->explaining && (m->failed == NULL || m->satisfied > m->best)) {
 		m->best = m->satisfied;
 		m->failed = lf;
-		m->found = f == FOUND_NOTHING ? SLICE_NONE : value;
+		m->found = f == FOUND_NOTHING && !lf->whole ? nowhere : s;
 	}
 	return false;
 }
@@ -188,43 +172,45 @@ match_leaf(struct matching *m, const struct leaf *lf, struct slice value)
 /* ---- objects ---- */
 
 static bool
-match_field(struct matching *m, const struct field *f, struct slice value, enum place place)
+match_field(struct matching *m, const struct field *f, struct spot s, enum spelling spelling)
 {
 	for (size_t i = 0; i < f->leaf_count; i++)
-		if (!match_leaf(m, f->leaves[i], value))
+		if (!match_leaf(m, f->leaves[i], s))
 			return false;
-	return f->node == NULL || match_node(m, f->node, value, place);
+	return f->node == NULL || match_node(m, f->node, s, spelling);
 }
 
 /* DynamoDB writes userIdentity's members with a capital, Lambda's pages without;
  * patterns in both spellings are about. */
 static bool
-is_name(struct slice raw, const struct field *f, enum place place)
+is_name(struct slice raw, const struct field *f, enum spelling spelling)
 {
-	if (raw.n == f->name.n && memcmp(raw.p, f->name.p, raw.n) == 0)
-		return true;
+	bool same = raw.n == f->name.n && memcmp(raw.p, f->name.p, raw.n) == 0;
+
 	if (memchr(raw.p, '\\', raw.n) != NULL)
 		return json_string_is(raw, f->name.p);
-	return place == PLACE_IDENTITY && raw.n == f->name.n && raw.n != 0 &&
+	if (same)
+		return true;
+	return spelling == SPELLING_EITHER && raw.n == f->name.n && raw.n != 0 &&
 	    (raw.p[0] | 0x20) == (f->name.p[0] | 0x20) &&
 	    memcmp(raw.p + 1, f->name.p + 1, raw.n - 1) == 0;
 }
 
 static struct slice
-member_of(struct slice object, const struct field *f, enum place place)
+member_of(struct slice object, const struct field *f, enum spelling spelling)
 {
 	struct json_iter it = json_iter(object);
 	struct slice name, value;
 
 	while (json_next(&it, &name, &value))
-		if (name.p != NULL && is_name(name, f, place))
+		if (name.p != NULL && is_name(name, f, spelling))
 			return value;
 	return SLICE_NONE;
 }
 
 /* The members that the fields name, in one pass that ends when all are found. */
 static void
-members_of(struct slice object, const struct node *nd, enum place place, struct slice *values)
+members_of(struct slice object, const struct node *nd, enum spelling spelling, struct slice *values)
 {
 	struct json_iter it = json_iter(object);
 	size_t missing = nd->count;
@@ -232,7 +218,7 @@ members_of(struct slice object, const struct node *nd, enum place place, struct 
 
 	while (missing != 0 && json_next(&it, &name, &value))
 		for (size_t i = 0; i < nd->count; i++)
-			if (values[i].p == NULL && is_name(name, &nd->fields[i], place)) {
+			if (values[i].p == NULL && is_name(name, &nd->fields[i], spelling)) {
 				values[i] = value;
 				missing--;
 				break;
@@ -240,57 +226,81 @@ members_of(struct slice object, const struct node *nd, enum place place, struct 
 }
 
 static bool
-match_object(struct matching *m, const struct node *nd, struct slice object, enum place place)
+match_object(struct matching *m, const struct node *nd, struct spot s, enum spelling spelling)
 {
 	struct slice values[FIELDS_SMALL] = {{NULL, 0}};
 	bool small = nd->count <= FIELDS_SMALL;
 
 	if (small)
-		members_of(object, nd, place, values);
+		members_of(s.json, nd, spelling, values);
 	for (size_t i = 0; i < nd->count; i++) {
 		const struct field *f = &nd->fields[i];
-		struct slice v = small ? values[i] : member_of(object, f, place);
-		enum place next = place == PLACE_ROOT && slice_is(f->name, "userIdentity")
-		    ? PLACE_IDENTITY
-		    : PLACE_OTHER;
+		struct slice v = small ? values[i] : member_of(s.json, f, spelling);
+		enum spelling next = spelling == SPELLING_ROOT && slice_is(f->name, "userIdentity")
+		    ? SPELLING_EITHER
+		    : SPELLING_EXACT;
 
-		if (!match_field(m, f, v, next))
+		if (!match_field(m, f, v.p != NULL ? spot_inside(s, v) : nowhere, next))
 			return false;
 	}
 	return true;
 }
 
 static bool
-match_array(struct matching *m, const struct node *nd, struct slice array)
+match_array(struct matching *m, const struct node *nd, struct spot s)
 {
-	struct json_iter it = json_iter(array);
+	struct json_iter it = json_iter(s.json);
 	struct slice name, item;
 	bool objects = false;
 
 	while (json_next(&it, &name, &item)) {
+		struct spot inside = spot_inside(s, item);
 		size_t before = m->satisfied;
 
-		if (item.p[0] != '{' && item.p[0] != '[')
+		if (inside.json.n == 0 || (inside.json.p[0] != '{' && inside.json.p[0] != '['))
 			continue;
 		objects = true;
-		if (match_node(m, nd, item, PLACE_OTHER))
+		if (match_node(m, nd, inside, SPELLING_EXACT))
 			return true;
 		m->satisfied = before;
 	}
-	return !objects && match_node(m, nd, SLICE_NONE, PLACE_OTHER);
+	return !objects && match_node(m, nd, nowhere, SPELLING_EXACT);
 }
 
 static bool
-match_node(struct matching *m, const struct node *nd, struct slice value, enum place place)
+match_node(struct matching *m, const struct node *nd, struct spot s, enum spelling spelling)
 {
-	if (value.p != NULL && value.p[0] == '[')
-		return match_array(m, nd, value);
-	if (value.p != NULL && value.p[0] == '{')
-		return match_object(m, nd, value, place);
+	if (s.json.p != NULL && s.json.p[0] == '[')
+		return match_array(m, nd, s);
+	if (s.json.p != NULL && s.json.p[0] == '{')
+		return match_object(m, nd, s, spelling);
 	for (size_t i = 0; i < nd->count; i++)
-		if (!match_field(m, &nd->fields[i], SLICE_NONE, PLACE_OTHER))
+		if (!match_field(m, &nd->fields[i], nowhere, SPELLING_EXACT))
 			return false;
 	return true;
+}
+
+/* The compiler saw to it that the fields are names of a change. */
+static bool
+match_plain(struct matching *m, const struct node *nd)
+{
+	for (size_t i = 0; i < nd->count; i++) {
+		const struct field *f = &nd->fields[i];
+		struct spot s = spot_of_record(m->document, f->name);
+
+		if (!match_field(
+			m, f, s, slice_is(f->name, "user") ? SPELLING_EITHER : SPELLING_EXACT))
+			return false;
+	}
+	return true;
+}
+
+static bool
+match_alternative(struct matching *m, const struct node *nd)
+{
+	if (m->p->plain)
+		return match_plain(m, nd);
+	return match_node(m, nd, (struct spot){m->document, FORM_JSON}, SPELLING_ROOT);
 }
 
 static struct slice
@@ -306,39 +316,64 @@ trimmed(struct slice s)
 bool
 pattern_match(struct pattern *p, struct slice document)
 {
-	struct matching m = {.p = p};
+	struct matching m = {.p = p, .document = trimmed(document)};
 
-	document = trimmed(document);
 	for (size_t i = 0; i < p->count; i++)
-		if (match_node(&m, p->alternatives[i], document, PLACE_ROOT))
+		if (match_alternative(&m, p->alternatives[i]))
 			return true;
 	return false;
+}
+
+/* ---- why not ---- */
+
+static void
+add_value(struct buf *out, struct slice value)
+{
+	struct slice shown = value;
+
+	if (value.p == NULL) {
+		buf_add_str(out, "nothing");
+		return;
+	}
+	if (shown.n > 60)
+		shown.n = 60;
+	buf_add_printable(out, shown);
+	if (shown.n < value.n)
+		buf_add_str(out, "...");
+}
+
+static void
+explain_sides(struct matching *m, struct buf *out)
+{
+	struct slice now = side_attribute(m->failed, m->document, IMAGE_NEW);
+	struct slice before = side_attribute(m->failed, m->document, IMAGE_OLD);
+
+	add_value(out, now);
+	buf_add_str(out, ", before ");
+	add_value(out, before);
+	buf_add_str(out, ", does not match");
 }
 
 void
 pattern_explain(struct pattern *p, struct slice document, struct buf *out)
 {
-	struct matching m = {.p = p, .explaining = true};
+	struct matching m = {.p = p, .document = trimmed(document), .explaining = true};
 
-	document = trimmed(document);
 	for (size_t i = 0; i < p->count; i++) {
 		m.satisfied = 0;
-		if (match_node(&m, p->alternatives[i], document, PLACE_ROOT))
+		if (match_alternative(&m, p->alternatives[i]))
 			return;
 	}
 	if (m.failed == NULL)
 		return;
 	buf_add_slice(out, m.failed->path);
-	if (m.found.p == NULL) {
-		buf_add_str(out, ": nothing is there");
+	buf_add_str(out, ": ");
+	if (m.failed->two_sided) {
+		explain_sides(&m, out);
+	} else if (m.found.json.p == NULL) {
+		buf_add_str(out, "nothing is there");
 	} else {
-		struct slice shown = m.found;
-
-		if (shown.n > 60)
-			shown.n = 60;
-		buf_add_str(out, ": ");
-		buf_add_printable(out, shown);
-		buf_add_str(out, shown.n < m.found.n ? "... does" : " does");
-		buf_add_str(out, " not match");
+		add_value(out, m.found.json);
+		buf_add_str(out, " does not match");
 	}
 }

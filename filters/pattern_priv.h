@@ -10,6 +10,10 @@
  * multiplied out into alternatives while compiling, because the fields of one array of
  * objects must be found in one element, wherever in the pattern they are written.
  *
+ * A plain pattern names attributes (new.status) where another names what stands in the
+ * record (dynamodb.NewImage.status.S). Its tree is the same; only the walk differs: a
+ * spot is a place of the document and how its bytes are to be read.
+ *
  * Everything is allocated from the pattern's pool and goes with it.
  */
 #ifndef FILTERS_PATTERN_PRIV_H
@@ -19,6 +23,7 @@
 
 #include "filters/pattern.h"
 #include "record/number.h"
+#include "record/value.h"
 
 /* EventBridge's own bound on what $or may multiply out to. */
 #define PATTERN_ALTERNATIVES_MAX 1000
@@ -42,30 +47,53 @@ enum cond_kind {
 	COND_EXISTS,
 	COND_ABSENT,
 	COND_ANYTHING_BUT,
+	/* From here on about a value as a whole, or both sides of the change, and not for
+	 * cond_match(): leaf->whole. */
+	COND_SIZE,
+	COND_CHANGED,
+	COND_CHANGED_FROM,
+	COND_CROSSED,
+	COND_NUMERIC_OLD, /* a bound is {"old": true} */
 };
 
 struct bound {
 	struct number value;
 	bool set, inclusive;
+	bool old; /* NUMERIC_OLD: the value on the other side */
 };
 
 struct cond {
 	enum cond_kind kind;
 	struct slice text; /* STRING to WILDCARD: plain bytes; FOLDED: folded; LITERAL: the word */
 	struct number number;
-	struct bound low, high; /* NUMERIC; "=" is both */
+	struct bound low, high; /* NUMERIC, SIZE, CROSSED, NUMERIC_OLD; "=" is both */
 	unsigned char net[16];
 	unsigned net_bytes, net_bits; /* CIDR */
 	struct cond *but;	      /* ANYTHING_BUT: none of these */
 	size_t but_count;
+	bool want;	   /* CHANGED: true or false */
+	struct leaf *from; /* CHANGED_FROM: what the old value was */
+};
+
+/* What a path means in a record, by its names. */
+enum image { IMAGE_NONE, IMAGE_KEYS, IMAGE_NEW, IMAGE_OLD };
+struct place {
+	enum image image;    /* NONE: no path of DynamoDB JSON below an image */
+	enum value_type tag; /* the type that it ends with; INVALID: an attribute itself */
+	bool in_list;	     /* it leads through elements of an L */
+	struct slice *steps; /* names of attributes, from the image down */
+	size_t count;
 };
 
 struct leaf {
 	struct cond *conds;
 	size_t count;
 	struct slice path; /* as people write it, for explain */
-	bool decimal;	   /* under N or NS of a record: strings are numbers, too */
-	bool absent_ok;	   /* {"exists": false} is one of the conditions */
+	struct place place;
+	bool decimal;	/* under N or NS of a record: strings are numbers, too */
+	bool absent_ok; /* {"exists": false} is one of the conditions */
+	bool whole;	/* a condition of COND_SIZE or behind it is among them */
+	bool two_sided; /* one that looks at the old image, too */
 };
 
 struct field {
@@ -88,8 +116,12 @@ struct pattern {
 	struct pool *pool;
 	struct node **alternatives;
 	size_t count;
-	locale_t utf8;	    /* owned; for case folding */
-	struct buf scratch; /* decoded text of a string with escapes */
+	bool plain;	      /* names attributes */
+	bool whole;	      /* some leaf is: the document must be at hand to ask it */
+	locale_t utf8;	      /* owned; for case folding */
+	struct buf scratch;   /* decoded text of a string with escapes */
+	struct buf scratch_2; /* of another one at the same time */
+	struct buf remark;    /* see pattern_remark() */
 };
 
 void *pool_alloc(struct pool **pl, size_t size); /* zeroed */
@@ -101,6 +133,10 @@ struct compiling {
 	struct pattern *p;
 	struct buf path; /* of what is being read, as people write it */
 	struct buf text; /* scratch */
+	/* The same path name by name; $or is none. */
+	struct slice names[PATTERN_DEPTH_MAX + 2];
+	size_t name_count;
+	struct place place; /* of the list that is being read */
 	struct err *e;
 };
 /* -1 with ERR_CONFIG "PATH: what". */
@@ -113,6 +149,29 @@ bool pattern_raw_string(struct slice value, struct slice *raw);
 /* pattern_cond.c: one element of a value list. */
 int cond_parse(struct compiling *c, struct slice value, struct cond *out) MUST_CHECK;
 
+/* One comparison list, ["<", 10] or [">", 0, "<=", 5], into low and high; for messages
+ * it is called by its operator. old_ok: {"old": true} may stand for a number. */
+int cond_parse_bounds(struct compiling *c, const char *op, struct slice value, bool old_ok,
+    struct cond *out) MUST_CHECK;
+/* The list of a leaf or of changed-from; NULL: it is refused. */
+struct leaf *pattern_leaf(struct compiling *c, struct slice list);
+
+/* pattern_beyond.c: what Lambda has not. -1 with ERR_CONFIG. */
+int cond_parse_size(struct compiling *c, struct slice value, struct cond *out) MUST_CHECK;
+int cond_parse_changed(struct compiling *c, struct slice value, struct cond *out) MUST_CHECK;
+int cond_parse_changed_from(struct compiling *c, struct slice value, struct cond *out) MUST_CHECK;
+int cond_parse_crossed(struct compiling *c, struct slice value, struct cond *out) MUST_CHECK;
+/* After a numeric with {"old": true} was read. */
+int cond_check_old(struct compiling *c, const char *op) MUST_CHECK;
+
+/* pattern_place.c */
+/* Fills c->place from c->names; steps are in the pool. */
+void place_find(struct compiling *c);
+/* Plain: is the first name one that a change has, and not asked for as a value? */
+int place_check_plain(struct compiling *c, bool list) MUST_CHECK;
+/* Does a leaf ask what can never or must always be so? Adds to the pattern's remark. */
+void place_remark(struct compiling *c, const struct leaf *lf);
+
 /* A leaf of a document, decoded once for all conditions. */
 struct scalar {
 	enum { SCALAR_STRING, SCALAR_NUMBER, SCALAR_LITERAL } kind;
@@ -120,8 +179,42 @@ struct scalar {
 	struct number number; /* NUMBER, and a STRING under N or NS that is one */
 	bool has_number;
 };
+
+/* A place in a document: json.p is NULL where nothing is. */
+enum form {
+	FORM_JSON,    /* means what it says */
+	FORM_IMAGE,   /* {"a": {"S": "x"}}: image or M */
+	FORM_ITEMS,   /* [{"S": "x"}]: L */
+	FORM_BINARY,  /* "AQI=": B */
+	FORM_NUMBER,  /* "5": N */
+	FORM_NUMBERS, /* ["5"]: NS */
+	FORM_NULL,    /* true: NULL */
+};
+struct spot {
+	struct slice json;
+	enum form form;
+};
+
+/* pattern_view.c: DynamoDB JSON in place, seen as the plain values that it holds. */
+/* {"S": "x"} -> "x". Nothing, if it is no attribute value. */
+struct spot spot_open(struct slice attribute, enum value_type *type);
+/* How elements and members of it are to be read: by itself for JSON. */
+struct spot spot_inside(struct spot outer, struct slice value);
+void spot_scalar(struct spot s, bool decimal, struct buf *scratch, struct scalar *out);
+/* An image of the record, or eventName and its kin by their plain names. */
+struct spot spot_of_record(struct slice document, struct slice plain_name);
+bool spot_size(struct spot s, struct buf *scratch, size_t *out);
+
 /* pattern_match.c */
 bool cond_match(const struct cond *c, const struct scalar *v, locale_t utf8);
+bool number_within(const struct cond *c, const struct number *n);
+enum found { FOUND_NOTHING, FOUND_OTHER, FOUND_MATCH };
+/* Does any value at the spot satisfy one of the conditions that are not whole? */
+enum found leaf_find(struct pattern *p, const struct leaf *lf, struct spot s);
+
+/* pattern_sides.c: conditions about values as a whole and both sides of a change. */
+struct slice side_attribute(const struct leaf *lf, struct slice document, enum image image);
+bool leaf_whole(struct pattern *p, const struct leaf *lf, struct spot s, struct slice document);
 
 /* pattern_or.c: multiplies the tree out. */
 int pattern_expand(struct compiling *c, struct node *root) MUST_CHECK;
