@@ -48,8 +48,8 @@ struct filter_ops {
 	int (*open)(
 	    struct filter **out, const char *name, const void *conf, struct err *e) MUST_CHECK;
 	/* r is the caller's copy. REWRITE: keys, new_image or old_image point to other
-	 * DynamoDB JSON, in memory of the filter's that stays until its next apply(). Everything
-	 * else of r is left alone. What is no DynamoDB JSON, or too large, is found out later
+	 * DynamoDB JSON, route to the raw inside of a JSON string, in memory of the filter's that
+	 * stays until its next apply(). Everything else of r is left alone. What is no DynamoDB JSON, or too large, is found out later
 	 * and makes a REJECT of that record. REJECT: *why says what and where, never what the
 	 * record holds: it goes to the log. It is not touched otherwise, and never NULL. */
 	enum filter_verdict (*apply)(
@@ -57,7 +57,7 @@ struct filter_ops {
 	void (*close)(struct filter *f); /* NULL allowed */
 };
 
-extern const struct filter_ops filter_pattern;
+extern const struct filter_ops filter_pattern, filter_route;
 /* All of the program, NULL-terminated (filters/registry.c). */
 extern const struct filter_ops *const filter_registry[];
 

@@ -1,4 +1,4 @@
 /* filters/registry.c - the filters this program was built with. */
 #include "filters/filter.h"
 
-const struct filter_ops *const filter_registry[] = {&filter_pattern, NULL};
+const struct filter_ops *const filter_registry[] = {&filter_pattern, &filter_route, NULL};

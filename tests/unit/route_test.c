@@ -3,6 +3,7 @@
  */
 #include "tests/unit/sqlite_support.h"
 
+#include "filters/filter.h"
 #include "record/format.h"
 #include "record/rewrite.h"
 #include "sinks/opensearch_priv.h"
@@ -71,6 +72,212 @@ the_service_does_not_set_it(void **state)
 	p = ours(RAW(",\"slipringRoute\":\"x\""));
 	assert_true(slice_is(p->records[0].route, "x"));
 	page_unref(p);
+}
+
+/* ---- the filter ---- */
+
+struct setup {
+	struct filter *f;
+	void *conf; /* owned */
+	char why[600];
+};
+
+static bool
+try_setup(struct setup *x, const char *yaml, struct err *e)
+{
+	struct conf_doc *doc;
+	bool ok;
+
+	memset(x, 0, sizeof *x);
+	x->conf = mem_new(filter_route.conf_size);
+	if (conf_parse(&doc, slice_of(yaml), "test", e) != 0)
+		fail_msg("%s", e->text);
+	ok = conf_fill(conf_root(doc), filter_route.keys, NULL, x->conf, e) == 0 &&
+	    filter_route.check(x->conf, e) == 0 && filter_route.open(&x->f, "to", x->conf, e) == 0;
+	conf_close(doc);
+	return ok;
+}
+
+static void
+setup_close(struct setup *x)
+{
+	filter_route.close(x->f);
+	conf_wipe(filter_route.keys, x->conf);
+	free(x->conf);
+}
+
+static void
+begin(struct setup *x, const char *yaml)
+{
+	struct err e;
+
+	if (!try_setup(x, yaml, &e))
+		fail_msg("%s", e.text);
+}
+
+/* want: NULL: refused, saying why. images: members of dynamodb. */
+static void
+assert_route(
+    struct setup *x, const char *event, const char *images, const char *want, const char *why)
+{
+	struct buf raw = BUF_INIT(1u << 20);
+	enum filter_verdict v;
+	struct record r;
+	struct page *p;
+	struct err e;
+
+	buf_addf(&raw,
+	    "{\"eventID\":\"e\",\"eventName\":\"%s\",\"dynamodb\":{\"SequenceNumber\":"
+	    "\"300000000000000499659\",%s}}",
+	    event, images);
+	p = ours(buf_cstr(&raw));
+	r = p->records[0];
+	v = filter_route.apply(x->f, &r, &orders, &e);
+	if (want == NULL) {
+		assert_int_equal(v, FILTER_REJECT);
+		if (strstr(e.text, why) == NULL)
+			fail_msg("%s", e.text);
+	} else {
+		if (v != FILTER_REWRITE)
+			fail_msg("%s: %s", images, e.text);
+		if (!slice_is(r.route, want))
+			fail_msg("%.*s, not %s", (int)r.route.n, r.route.p, want);
+	}
+	page_unref(p);
+	buf_close(&raw);
+}
+
+#define KEY(pk) "\"Keys\":{\"pk\":{\"S\":\"" pk "\"}}"
+
+static void
+templates(void **state)
+{
+	struct setup x;
+
+	(void)state;
+	begin(&x, "to: 't_{new.tenant.id}'\ndefault: 'rest_{stream}_{table}_{event}'\n");
+	assert_route(&x, "INSERT",
+	    KEY("a") ",\"NewImage\":{\"tenant\":{\"M\":{\"id\":{\"S\":\"acme\"}}}}", "t_acme", "");
+	/* An old name does not count while there is a new one; of a removal it does. */
+	assert_route(&x, "MODIFY",
+	    KEY("a") ",\"NewImage\":{\"tenant\":{\"M\":{\"id\":{\"N\":\"007.50\"}}}},\"OldImage\":{"
+		     "\"tenant\":{\"M\":{\"id\":{\"S\":\"old\"}}}}",
+	    "t_7.5", "");
+	assert_route(&x, "REMOVE",
+	    KEY("a") ",\"OldImage\":{\"tenant\":{\"M\":{\"id\":{\"S\":\"\\u0061\\\"\"}}}}",
+	    "t_a\\\"", "");
+	assert_route(&x, "REMOVE", KEY("a"), "rest_orders_orders_remove", "");
+	assert_route(&x, "INSERT", KEY("a") ",\"NewImage\":{\"tenant\":{\"L\":[]}}",
+	    "rest_orders_orders_insert", "");
+	assert_route(&x, "INSERT",
+	    KEY("a") ",\"NewImage\":{\"tenant\":{\"M\":{\"id\":{\"S\":\"\"}}}}",
+	    "rest_orders_orders_insert", "");
+	setup_close(&x);
+}
+
+static void
+pieces_of_keys(void **state)
+{
+	struct setup x;
+
+	(void)state;
+	begin(&x, "to: '{keys.pk#2}.{keys.pk}'\n");
+	assert_route(&x, "INSERT", KEY("TENANT#a#b"), "a.TENANT#a#b", "");
+	assert_route(&x, "INSERT", KEY("TENANT#a"), "a.TENANT#a", "");
+	assert_route(&x, "INSERT", KEY("TENANT"), NULL, "is not in the record");
+	assert_route(&x, "INSERT", KEY("TENANT##x"), NULL, "is not in the record");
+	setup_close(&x);
+}
+
+static void
+prefixes(void **state)
+{
+	struct setup x;
+
+	(void)state;
+	begin(
+	    &x, "rules:\n  'TENANT#a': acme\n  'TENANT#': 'tenant_{keys.pk#2}'\n  '12': numbers\n");
+	assert_route(&x, "INSERT", KEY("TENANT#a1"), "acme", "");
+	assert_route(&x, "REMOVE", KEY("TENANT#b"), "tenant_b", "");
+	assert_route(&x, "INSERT", "\"Keys\":{\"pk\":{\"N\":\"0012.0\"}}", "numbers", "");
+	assert_route(&x, "INSERT", KEY("TENANT"), NULL, "no rule fits");
+	assert_route(&x, "INSERT", "\"Keys\":{\"pk\":{\"B\":\"MTI=\"}}", NULL, "no rule fits");
+	setup_close(&x);
+	begin(&x, "rules: {ORDER: orders}\nkey: sk\nto: other\n");
+	assert_route(&x, "INSERT", "\"Keys\":{\"pk\":{\"S\":\"ORDER\"},\"sk\":{\"S\":\"ORDER#1\"}}",
+	    "orders", "");
+	assert_route(
+	    &x, "INSERT", "\"Keys\":{\"sk\":{\"S\":\"X\"},\"pk\":{\"S\":\"ORDER\"}}", "other", "");
+	setup_close(&x);
+}
+
+static void
+not_too_many(void **state)
+{
+	struct setup x;
+	char keys[64], name[16];
+
+	(void)state;
+	begin(&x, "to: '{keys.pk}'\nmax: 300\n");
+	for (int round = 0; round < 2; round++)
+		for (int i = 0; i < 300; i++) {
+			(void)snprintf(name, sizeof name, "n%d", i);
+			(void)snprintf(keys, sizeof keys, "\"Keys\":{\"pk\":{\"S\":\"%s\"}}", name);
+			assert_route(&x, "INSERT", keys, name, "");
+		}
+	assert_route(&x, "INSERT", KEY("n300"), NULL, "one name more than `max` allows (300)");
+	assert_route(&x, "INSERT", KEY("n7"), "n7", "");
+	setup_close(&x);
+}
+
+static void
+a_long_name(void **state)
+{
+	struct setup x;
+	struct buf keys = BUF_INIT(1u << 16);
+
+	(void)state;
+	begin(&x, "to: '{keys.pk}'\n");
+	buf_addf(&keys, "\"Keys\":{\"pk\":{\"S\":\"%02000d\"}}", 0);
+	assert_route(&x, "INSERT", buf_cstr(&keys), NULL, "longer than 1024");
+	buf_close(&keys);
+	setup_close(&x);
+}
+
+static void
+what_is_no_route(void **state)
+{
+	static const char *const bad[][2] = {
+	    {"max: 3\n", "needs \"to\", \"rules\" or both"},
+	    {"to: ''\n", "the name is empty"},
+	    {"to: 'a{tabel}'\n", "unknown placeholder {tabel}"},
+	    {"to: '{old.x}'\n", "write {new.x}"},
+	    {"to: '{new.a'\n", "a { without its }"},
+	    {"to: 'a}'\n", "a } without its {"},
+	    {"to: '{new.}'\n", "to:"},
+	    {"to: '{new.a[*]}'\n", "to:"},
+	    {"to: '{keys.a.b}'\n", "an attribute by itself"},
+	    {"to: '{keys.pk#0}'\n", "behind # stands which part"},
+	    {"to: x\ndefault: '{new.a}'\n", "nothing of the record"},
+	    {"to: x\nkey: sk\n", "\"key\" is for \"rules\""},
+	    {"rules: {'': x}\n", "an empty prefix"},
+	    {"rules: {'A': x, 'AB': y}\n", "\"AB\" is never looked at"},
+	    {"rules: {'A': '{x}'}\n", "rules: A: unknown placeholder"},
+	};
+	struct setup x;
+	struct err e;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		if (try_setup(&x, bad[i][0], &e))
+			fail_msg("taken: %s", bad[i][0]);
+		assert_int_equal(e.code, ERR_CONFIG);
+		if (strstr(e.text, bad[i][1]) == NULL)
+			fail_msg("%s does not say %s", e.text, bad[i][1]);
+		setup_close(&x);
+	}
+	begin(&x, "to: '{new.\"a}b#c\"}{keys.\"p#k\"#1}'\n");
+	setup_close(&x);
 }
 
 /* ---- names ---- */
@@ -286,6 +493,12 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(it_travels_with_the_record),
 	    cmocka_unit_test(the_service_does_not_set_it),
+	    cmocka_unit_test(what_is_no_route),
+	    cmocka_unit_test(a_long_name),
+	    cmocka_unit_test(not_too_many),
+	    cmocka_unit_test(prefixes),
+	    cmocka_unit_test(pieces_of_keys),
+	    cmocka_unit_test(templates),
 	    cmocka_unit_test(names),
 	    cmocka_unit_test(each_to_its_own_table),
 	    cmocka_unit_test(a_table_that_does_not_fit),
