@@ -30,7 +30,7 @@
 #include "base/mem.h"
 
 #define APPLICATION_ID 0x536c7072 /* "Slpr" */
-#define FORMAT 2		  /* PRAGMA user_version */
+#define FORMAT 3		  /* PRAGMA user_version */
 #define TEXT_OF(x) #x
 #define TEXT(x) TEXT_OF(x)
 

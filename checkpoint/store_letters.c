@@ -13,9 +13,9 @@
 
 #include "checkpoint/letters.h"
 
-#define HEAD_CELLS 17 /* up to the crc */
-#define COLUMN_ID 17
-#define COLUMN_RECORD 18
+#define HEAD_CELLS 18 /* up to the crc */
+#define COLUMN_ID 18
+#define COLUMN_RECORD 19
 
 struct scan {
 	struct store_rows *rows;
@@ -44,12 +44,12 @@ read_record(struct scan *sc, sqlite3_stmt *st, const struct cell *cells, struct 
 static int
 look_at(struct scan *sc, sqlite3_stmt *st, struct err *e)
 {
-	const struct store_table *t = &store_tables[ROWS_DEAD_LETTER];
 	struct cell cells[STORE_CELLS];
 	struct dead_letter d;
 
 	store_cells_read(st, cells, HEAD_CELLS);
-	if (store_cells_crc(cells, t->guarded) != cells[HEAD_CELLS - 1].num ||
+	if (store_cells_crc(cells, store_guarded(ROWS_DEAD_LETTER, cells)) !=
+		cells[HEAD_CELLS - 1].num ||
 	    !store_letter_of(cells, (uint64_t)sqlite3_column_int64(st, COLUMN_ID), &d))
 		return store_row_damaged(sc->rows, ROWS_DEAD_LETTER, cells, e);
 	if (!letter_fits(sc->q, &d))
@@ -75,8 +75,8 @@ store_rows_letters(struct store_rows *r, const struct letter_query *q,
 {
 	static const char sql[] =
 	    "SELECT arn, shard, sink, sequence, stream, event_id, key, key_hash, hash_key,"
-	    " range_key, record_crc, reason, first_us, attempts, last_us, superseded, crc, id,"
-	    " record FROM dead_letters WHERE id > ?1 AND id <= ?2 ORDER BY id";
+	    " range_key, record_crc, unfiltered, reason, first_us, attempts, last_us,"
+	    " superseded, crc, id, record FROM dead_letters WHERE id > ?1 AND id <= ?2 ORDER BY id";
 	struct scan sc = {.rows = r, .q = q, .each = each, .ctx = ctx};
 	sqlite3_stmt *st = NULL;
 	int ret = 0;

@@ -62,7 +62,7 @@ struct store_table {
 	const char *select;
 	const char *upsert;
 	const char *types; /* T text, t text or NULL, I integer; then comes the crc */
-	unsigned guarded;  /* the first so many are under the crc */
+	unsigned guarded;  /* the first so many are under the crc; see store_guarded() */
 	/* Behind the crc a dead letter has its id, and to be written its record. */
 };
 
@@ -83,7 +83,7 @@ void store_rows_close(struct store_rows *r);
 int store_rows_write(struct store_rows *r, const struct txn_op *op, struct err *e) MUST_CHECK;
 int store_rows_load(struct store_rows *r, const struct store_visitor *v, struct err *e) MUST_CHECK;
 
-#define STORE_CELLS 19 /* most columns of a statement */
+#define STORE_CELLS 20 /* most columns of a statement */
 
 enum cell_type { CELL_NULL, CELL_INT, CELL_TEXT };
 
@@ -96,6 +96,8 @@ struct cell {
 /* Of the first n columns. */
 void store_cells_read(sqlite3_stmt *st, struct cell *cells, unsigned n);
 int64_t store_cells_crc(const struct cell *cells, unsigned n);
+/* How many of a row's first columns are under its crc. */
+unsigned store_guarded(unsigned table, const struct cell *cells);
 int64_t store_record_crc(struct slice record);
 /* A dead letter's head from a row of its select; false: damaged. */
 bool store_letter_of(const struct cell *cells, uint64_t id, struct dead_letter *d);

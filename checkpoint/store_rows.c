@@ -74,6 +74,14 @@ store_cells_crc(const struct cell *cells, unsigned n)
 	return (int64_t)crc;
 }
 
+unsigned
+store_guarded(unsigned table, const struct cell *cells)
+{
+	unsigned n = store_tables[table].guarded;
+
+	return table == ROWS_DEAD_LETTER && cells[n].num != 0 ? n + 1 : n;
+}
+
 int64_t
 store_record_crc(struct slice record)
 {
@@ -99,6 +107,7 @@ letter_cells(const struct dead_letter *d, struct cell *c)
 	c[n++] = cell_text(d->hash_key);
 	c[n++] = cell_text(d->range_key);
 	c[n++] = cell_int(store_record_crc(d->record));
+	c[n++] = cell_int(d->unfiltered);
 	c[n++] = cell_text(d->reason);
 	c[n++] = cell_int(d->first_us);
 	c[n++] = cell_int(d->attempts);
@@ -270,7 +279,7 @@ store_rows_write(struct store_rows *r, const struct txn_op *op, struct err *e)
 	assert(which < STMT_COUNT && n < STORE_CELLS - 2);
 	if (which < ROWS_TABLES) {
 		assert(n == strlen(store_tables[which].types));
-		cells[n++] = cell_int(store_cells_crc(cells, store_tables[which].guarded));
+		cells[n++] = cell_int(store_cells_crc(cells, store_guarded(which, cells)));
 	}
 	if (which == STMT_UPSERT + ROWS_DEAD_LETTER) {
 		assert(op->u.dead_letter.id > 0 && op->u.dead_letter.id <= INT64_MAX);
@@ -378,14 +387,15 @@ store_letter_of(const struct cell *c, uint64_t id, struct dead_letter *d)
 	    .key_hash = (uint64_t)c[7].num,
 	    .hash_key = c[8].text.p,
 	    .range_key = c[9].text.p,
-	    .reason = c[11].text.p,
-	    .first_us = c[12].num,
-	    .attempts = (unsigned)c[13].num,
-	    .last_us = c[14].num,
-	    .superseded = c[15].text.p,
+	    .unfiltered = c[11].num != 0,
+	    .reason = c[12].text.p,
+	    .first_us = c[13].num,
+	    .attempts = (unsigned)c[14].num,
+	    .last_us = c[15].num,
+	    .superseded = c[16].text.p,
 	};
-	return seq_of(&c[3], &d->seq) && c[13].num >= 0 && c[13].num <= UINT32_MAX && id > 0 &&
-	    (c[15].text.n == 0 || version_valid(c[15].text));
+	return seq_of(&c[3], &d->seq) && (c[11].num == 0 || c[11].num == 1) && c[14].num >= 0 &&
+	    c[14].num <= UINT32_MAX && id > 0 && (c[16].text.n == 0 || version_valid(c[16].text));
 }
 
 /* False: the row passed its crc and is still not one of ours. */
@@ -496,8 +506,8 @@ load_row(struct store_rows *r, unsigned table, sqlite3_stmt *st, const struct st
 		return sql_err(r, SQLITE_NOMEM, "cannot read rows", e);
 	if (table == ROWS_DEAD_LETTER)
 		id = (uint64_t)sqlite3_column_int64(st, (int)n + 1);
-	if (store_cells_crc(cells, t->guarded) != cells[n].num || !types_fit(cells, t->types) ||
-	    !visit(v, table, cells, id))
+	if (store_cells_crc(cells, store_guarded(table, cells)) != cells[n].num ||
+	    !types_fit(cells, t->types) || !visit(v, table, cells, id))
 		return store_row_damaged(r, table, cells, e);
 	return 0;
 }

@@ -66,13 +66,14 @@ const char store_schema_letters[] =
     "id INTEGER PRIMARY KEY AUTOINCREMENT, arn TEXT NOT NULL, shard TEXT NOT NULL,"
     "sink TEXT NOT NULL, sequence TEXT NOT NULL, stream TEXT NOT NULL, event_id TEXT,"
     "key TEXT NOT NULL, key_hash INTEGER NOT NULL, hash_key TEXT NOT NULL,"
-    "range_key TEXT NOT NULL, record_crc INTEGER NOT NULL, reason TEXT NOT NULL,"
+    "range_key TEXT NOT NULL, record_crc INTEGER NOT NULL, unfiltered INTEGER NOT NULL,"
+    "reason TEXT NOT NULL,"
     "first_us INTEGER NOT NULL, attempts INTEGER NOT NULL, last_us INTEGER NOT NULL,"
     "superseded TEXT NOT NULL, crc INTEGER NOT NULL, record TEXT,"
     "UNIQUE (arn, shard, sink, sequence)) STRICT;"
 
     "CREATE VIEW dead_letters_readable AS SELECT id, stream, shard, sink, sequence, event_id,"
-    "key, reason, attempts," READABLE("first_us") " AS first," READABLE(
+    "key, reason, unfiltered, attempts," READABLE("first_us") " AS first," READABLE(
 	"last_us") " AS last, superseded, length(CAST(record AS BLOB)) AS record_bytes"
 		   " FROM dead_letters;";
 
@@ -116,20 +117,21 @@ const struct store_table store_tables[ROWS_TABLES] = {
 	    .guarded = 12,
 	},
     /* A letter that comes again changes nothing that is under its crc. The record is not
-     * under it but has its own, so that heads can be checked without reading records. */
+     * under it but has its own, so that heads can be checked without reading records.
+     * `unfiltered` is when it is set (store_guarded()): rows of format 2 had none. */
     [ROWS_DEAD_LETTER] =
 	{
 	    .select = "SELECT arn, shard, sink, sequence, stream, event_id, key, key_hash,"
-		      " hash_key, range_key, record_crc, reason, first_us, attempts, last_us,"
-		      " superseded, crc, id FROM dead_letters ORDER BY id",
+		      " hash_key, range_key, record_crc, unfiltered, reason, first_us, attempts,"
+		      " last_us, superseded, crc, id FROM dead_letters ORDER BY id",
 	    .upsert = "INSERT INTO dead_letters (arn, shard, sink, sequence, stream, event_id,"
-		      " key, key_hash, hash_key, range_key, record_crc, reason, first_us, attempts,"
-		      " last_us, superseded, crc, id, record)"
-		      " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+		      " key, key_hash, hash_key, range_key, record_crc, unfiltered, reason,"
+		      " first_us, attempts, last_us, superseded, crc, id, record)"
+		      " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
 		      " ON CONFLICT (arn, shard, sink, sequence) DO UPDATE SET"
 		      " attempts = attempts + excluded.attempts, reason = excluded.reason,"
 		      " last_us = excluded.last_us",
-	    .types = "TTTTTtTITTITIIIT",
+	    .types = "TTTTTtTITTIITIIIT",
 	    .guarded = 11,
 	},
 };

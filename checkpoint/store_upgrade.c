@@ -1,7 +1,8 @@
 /* checkpoint/store_upgrade.c - an older file becomes one of our format, in
  * place and in one transaction: before or after, never between.
  *
- *   1 -> 2   dead letters know their item (canonical key), and what superseded them
+ *   1 -> 3   dead letters know their item (canonical key), and what superseded them
+ *   2 -> 3   ... and whether a filter refused them, not their sink
  *
  * Format 1 did not keep the key schema. Its keys are written by the names of their
  * attributes, as key_write() does where it knows none; its sinks (audit, stdout) keep a
@@ -103,22 +104,35 @@ convert_letters(sqlite3 *db, const char *path, struct err *e)
 	return ret;
 }
 
+/* The table of letters as it is now, beside the one there was. */
 static int
-from_1(sqlite3 *db, const char *path, struct err *e)
+new_letters(sqlite3 *db, const char *path, struct err *e)
 {
 	if (exec(db, path,
 		"DROP VIEW dead_letters_readable;"
 		"ALTER TABLE dead_letters RENAME TO dead_letters_1",
 		e) != 0 ||
-	    exec(db, path, store_schema_letters, e) != 0 ||
-	    /* An id that was given is not given again. */
-	    exec(db, path,
-		"INSERT INTO sqlite_sequence (name, seq) SELECT 'dead_letters', seq"
-		" FROM sqlite_sequence WHERE name = 'dead_letters_1'",
-		e) != 0 ||
-	    convert_letters(db, path, e) != 0)
+	    exec(db, path, store_schema_letters, e) != 0)
 		return -1;
-	return exec(db, path, "DROP TABLE dead_letters_1; PRAGMA user_version = 2", e);
+	/* An id that was given is not given again. */
+	return exec(db, path,
+	    "INSERT INTO sqlite_sequence (name, seq) SELECT 'dead_letters', seq"
+	    " FROM sqlite_sequence WHERE name = 'dead_letters_1'",
+	    e);
+}
+
+/* A column more, before the record: it must be rewritten for that. Checksums hold. */
+static int
+copy_letters(sqlite3 *db, const char *path, struct err *e)
+{
+#define HEAD_1                                                                                     \
+	"id, arn, shard, sink, sequence, stream, event_id, key, key_hash, hash_key, range_key,"    \
+	" record_crc, "
+#define HEAD_2 "reason, first_us, attempts, last_us, superseded, crc, record"
+	return exec(db, path,
+	    "INSERT INTO dead_letters (" HEAD_1 "unfiltered, " HEAD_2 ") SELECT " HEAD_1
+	    "0, " HEAD_2 " FROM dead_letters_1 ORDER BY id",
+	    e);
 }
 
 int
@@ -126,8 +140,12 @@ store_upgrade(sqlite3 *db, const char *path, int64_t version, struct err *e)
 {
 	int ret = exec(db, path, "BEGIN IMMEDIATE", e);
 
-	if (ret == 0 && version == 1)
-		ret = from_1(db, path, e);
+	if (ret == 0)
+		ret = new_letters(db, path, e);
+	if (ret == 0)
+		ret = version == 1 ? convert_letters(db, path, e) : copy_letters(db, path, e);
+	if (ret == 0)
+		ret = exec(db, path, "DROP TABLE dead_letters_1; PRAGMA user_version = 3", e);
 	if (ret == 0)
 		ret = exec(db, path, "COMMIT", e);
 	if (ret != 0 && sqlite3_get_autocommit(db) == 0)

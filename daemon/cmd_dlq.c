@@ -55,6 +55,7 @@ head_json(struct listing *l, const struct dead_letter *d)
 
 	json_object_set_new(o, "event_id",
 	    d->event_id.p != NULL ? json_stringn(d->event_id.p, d->event_id.n) : json_null());
+	json_object_set_new(o, "unfiltered", json_boolean(d->unfiltered));
 	json_object_set_new(o, "first", json_string(time_text(l, d->first_us)));
 	json_object_set_new(o, "last", json_string(time_text(l, d->last_us)));
 	if (l->keys)
@@ -164,6 +165,9 @@ show_text(struct listing *l, const struct dead_letter *d)
 	    (unsigned long long)d->id, d->sink, d->stream, d->arn, d->shard, (int)seq.n, seq.p,
 	    (int)d->event_id.n, d->event_id.p != NULL ? d->event_id.p : "", d->key);
 	(void)printf("reason      %s\nattempts    %u\n", d->reason, d->attempts);
+	if (d->unfiltered)
+		(void)puts("refused by  a filter; the record is as it came, a replay passes the "
+			   "filters again");
 	(void)printf("first       %s\n", time_text(l, d->first_us));
 	(void)printf("last        %s\n", time_text(l, d->last_us));
 	(void)printf("superseded  %s\n", d->superseded[0] != '\0' ? d->superseded : "no");

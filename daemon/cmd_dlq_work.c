@@ -195,6 +195,8 @@ say_job(const json_t *job)
 	} else {
 		(void)printf("%s: %lld delivered, %lld refused again", sink,
 		    count_of(job, "delivered"), count_of(job, "refused"));
+		if (count_of(job, "filtered") != 0)
+			(void)printf(", %lld left out by filters", count_of(job, "filtered"));
 		if (count_of(job, "superseded") != 0)
 			(void)printf(", %lld superseded, left (drop them with: slipring dlq drop "
 				     "--superseded --sink %s)",

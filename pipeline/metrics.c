@@ -220,6 +220,8 @@ add_sink_counts(const struct lane *ln, struct metrics *m)
 		st->buried},
 	    {"slipring_sink_discarded", "Of the rejected, those left out (on-reject: skip).",
 		st->discarded},
+	    {"slipring_sink_unfiltered", "Of the rejected, those that a filter refused.",
+		st->unfiltered},
 	    {"slipring_sink_filtered", "Records left out by filters.", st->filtered},
 	    {"slipring_sink_passed", "Records older than the sink's beginning, left out.",
 		st->skipped},

@@ -211,12 +211,12 @@ newer_and_unknown_formats_are_refused(void **state)
 	struct fixture *f = *state;
 
 	fill(f, 20);
-	sql(f->path, "PRAGMA user_version = 3");
+	sql(f->path, "PRAGMA user_version = 4");
 	assert_refused(f, ERR_VERSION);
-	assert_non_null(strstr(f->e.text, "format 3"));
+	assert_non_null(strstr(f->e.text, "format 4"));
 	sql(f->path, "PRAGMA user_version = 0");
 	assert_refused(f, ERR_CORRUPT);
-	sql(f->path, "PRAGMA user_version = 2; DROP TABLE gaps");
+	sql(f->path, "PRAGMA user_version = 3; DROP TABLE gaps");
 	assert_refused(f, ERR_CORRUPT);
 }
 

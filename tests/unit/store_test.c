@@ -82,13 +82,13 @@ dump_gap(void *ctx, const struct gap *g)
 static void
 dump_dead_letter(void *ctx, const struct dead_letter *d)
 {
-	say(ctx, "dead %llu %s %s %s %s %.*s %s%.*s %zu:%.*s %s %s %u %lld %lld%s%s\n",
+	say(ctx, "dead %llu %s %s %s %s %.*s %s%.*s %zu:%.*s %s %s %u %lld %lld%s%s%s\n",
 	    (unsigned long long)d->id, d->arn, d->shard, d->sink, d->stream, (int)d->seq.n,
 	    seq_text(&d->seq).p, d->event_id.p == NULL ? "absent" : "", (int)d->event_id.n,
 	    d->event_id.p != NULL ? d->event_id.p : "", d->record.n, (int)d->record.n,
 	    d->record.p != NULL ? d->record.p : "", d->key, d->reason, d->attempts,
 	    (long long)d->first_us, (long long)d->last_us, d->superseded[0] != '\0' ? " by " : "",
-	    d->superseded);
+	    d->superseded, d->unfiltered ? " unfiltered" : "");
 }
 
 static void
@@ -238,6 +238,18 @@ deletes_take_what_they_name_and_nothing_else(void **state)
 }
 
 static void
+run_sql(const char *path, const char *sql)
+{
+	sqlite3 *db = NULL;
+	char *why = NULL;
+
+	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+	if (sqlite3_exec(db, sql, NULL, NULL, &why) != SQLITE_OK)
+		fail_msg("%s", why);
+	assert_int_equal(sqlite3_close(db), SQLITE_OK);
+}
+
+static void
 dead_letter_again_is_one_row(void **state)
 {
 	struct fixture *f = *state;
@@ -265,12 +277,25 @@ dead_letter_again_is_one_row(void **state)
 	txn_dead_letter(t, &d);
 	d.id = 3;
 	d.sink = "other";
+	d.unfiltered = true;
+	txn_dead_letter(t, &d);
+	/* The mark goes with the record, and that is the first one. */
+	d.id = 4;
+	d.unfiltered = false;
+	d.record = SLICE_LIT("{\"made\":1}");
 	txn_dead_letter(t, &d);
 	commit_and_wait(f, s, t);
 	dump_store(s, &out);
 	assert_string_equal(out.text,
 	    "dead 1 a s k orders 000000000000000000001 e 2:{} [1] second 3 10 20\n"
-	    "dead 3 a s other orders 000000000000000000001 e 2:{} [1] second 2 20 20\n");
+	    "dead 3 a s other orders 000000000000000000001 e 2:{} [1] second 4 20 20 unfiltered\n");
+	close_store(f, s);
+	run_sql(f->path, "UPDATE dead_letters SET unfiltered = 0 WHERE id = 3");
+	s = open_store(f, STORE_OWN);
+	assert_int_equal(
+	    store_letters(s, &(struct letter_query){.heads = true}, dump_dead_letter, &out, &f->e),
+	    -1);
+	assert_int_equal(f->e.code, ERR_CORRUPT);
 	close_store(f, s);
 }
 
@@ -278,18 +303,6 @@ static void
 note_id(void *ctx, uint64_t id)
 {
 	*(uint64_t *)ctx = id;
-}
-
-static void
-run_sql(const char *path, const char *sql)
-{
-	sqlite3 *db = NULL;
-	char *why = NULL;
-
-	assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-	if (sqlite3_exec(db, sql, NULL, NULL, &why) != SQLITE_OK)
-		fail_msg("%s", why);
-	assert_int_equal(sqlite3_close(db), SQLITE_OK);
 }
 
 /* --- dead letters: marks, selectors, fetching --- */
@@ -473,6 +486,8 @@ changed_letters_are_not_replayed(void **state)
 	static const char *const changes[] = {
 	    "UPDATE dead_letters SET record = '{\"a\":2}' WHERE id = 4",
 	    "UPDATE dead_letters SET key_hash = key_hash + 1 WHERE id = 4",
+	    "UPDATE dead_letters SET unfiltered = 1 WHERE id = 4",
+	    "UPDATE dead_letters SET unfiltered = 2 WHERE id = 4",
 	    "UPDATE dead_letters SET superseded = '9' WHERE id = 4"};
 	struct fixture *f = *state;
 
@@ -528,8 +543,27 @@ static const char format_1[] =
     "UPDATE sqlite_sequence SET seq = 5;"
     "CREATE VIEW dead_letters_readable AS SELECT id FROM dead_letters;";
 
+/* The letters of format 2, as it made them of those. */
+static const char format_2[] =
+    "DROP VIEW dead_letters_readable; DROP TABLE dead_letters; PRAGMA user_version = 2;"
+    "CREATE TABLE dead_letters (id INTEGER PRIMARY KEY AUTOINCREMENT, arn TEXT NOT NULL,"
+    " shard TEXT NOT NULL,sink TEXT NOT NULL, sequence TEXT NOT NULL, stream TEXT NOT NULL,"
+    " event_id TEXT,key TEXT NOT NULL, key_hash INTEGER NOT NULL, hash_key TEXT NOT NULL,"
+    "range_key TEXT NOT NULL, record_crc INTEGER NOT NULL, reason TEXT NOT NULL,"
+    "first_us INTEGER NOT NULL, attempts INTEGER NOT NULL, last_us INTEGER NOT NULL,"
+    "superseded TEXT NOT NULL, crc INTEGER NOT NULL, record TEXT,"
+    "UNIQUE (arn, shard, sink, sequence)) STRICT;"
+    "INSERT INTO dead_letters VALUES(1,'" ARN "','shardId-1','out','70','orders','e1','[\"a\"]',"
+    "1537210189211372420,'','',1202649537,'column \"n\" does not "
+    "fit',100,1,200,'',1140806672,'" RECORD_E1 "');"
+    "INSERT INTO dead_letters VALUES(2,'" ARN "','shardId-1','out','71','orders','e2',"
+    "'[\"b\",12.5]',1415577955775392505,'','',2488684965,'column \"n\" does not fit',101,2,201,'',"
+    "2700948097,'" RECORD_E2 "');"
+    "UPDATE sqlite_sequence SET seq = 5;"
+    "CREATE VIEW dead_letters_readable AS SELECT id FROM dead_letters;";
+
 static void
-format_1_is_brought_up(void **state)
+brought_up(struct fixture *f, bool from_2)
 {
 	static const char want[] = "stream " ARN " orders orders 5 0\n"
 				   "position " ARN " shardId-1 out 4/77/0 7\n"
@@ -537,13 +571,14 @@ format_1_is_brought_up(void **state)
 				   " [\"a\"] column \"n\" does not fit 1 100 200\n"
 				   "dead 2 " ARN " shardId-1 out orders 71 e2 208:" RECORD_E2
 				   " [\"b\",12.5] column \"n\" does not fit 2 101 201\n";
-	struct fixture *f = *state;
 	struct store *s;
 	struct dump d;
 	uint64_t last = 0;
 	struct store_visitor v = {.ctx = &last, .last_dead_letter = note_id};
 
 	run_sql(f->path, format_1);
+	if (from_2)
+		run_sql(f->path, format_2);
 	/* A reader cannot, and says who can. */
 	assert_int_equal(store_sqlite_open(&s, NULL, f->path, STORE_READ, &f->e), -1);
 	assert_int_equal(f->e.code, ERR_VERSION);
@@ -560,6 +595,18 @@ format_1_is_brought_up(void **state)
 	dump_store(s, &d);
 	assert_string_equal(d.text, want);
 	close_store(f, s);
+}
+
+static void
+format_1_is_brought_up(void **state)
+{
+	brought_up(*state, false);
+}
+
+static void
+format_2_is_brought_up(void **state)
+{
+	brought_up(*state, true);
 }
 
 /* What it cannot read it leaves as it is. */
@@ -1007,6 +1054,7 @@ main(void)
 	    T(letters_are_fetched_in_turn),
 	    T(changed_letters_are_not_replayed),
 	    T(format_1_is_brought_up),
+	    T(format_2_is_brought_up),
 	    T(damaged_format_1_stays_as_it_was),
 	    T(what_gathers_during_a_commit_is_one_group_done_in_order),
 	    T(each_report_comes_after_a_sync),
