@@ -169,6 +169,27 @@ connect_all(const struct config *c)
 	return f.code;
 }
 
+/* What is valid but hardly meant. */
+static void
+remark_filters(const struct config *c)
+{
+	struct buf text = BUF_INIT(4096);
+	struct err e;
+
+	for (size_t i = 0; i < c->filter_count; i++) {
+		const struct filter_config *f = &c->filters[i];
+
+		buf_reset(&text);
+		if (f->ops->remark != NULL)
+			f->ops->remark(f->conf, &text);
+		if (text.n == 0)
+			continue;
+		(void)conf_err(&e, f->at, "filter \"%s\": %s", f->name, buf_cstr(&text));
+		command_note("%s", e.text);
+	}
+	buf_close(&text);
+}
+
 static int
 run(const struct args *a)
 {
@@ -179,6 +200,7 @@ run(const struct args *a)
 
 	if (config_load(&c, path, &e) != 0)
 		return command_fail(&e);
+	remark_filters(c);
 	if (args_get(a, "connect") != NULL)
 		code = connect_all(c);
 	if (code == EXIT_DONE)

@@ -16,6 +16,7 @@
 #include "daemon/command.h"
 #include "daemon/find.h"
 #include "daemon/paint.h"
+#include "daemon/pattern_arg.h"
 #include "daemon/sink_terminal.h"
 #include "daemon/store_memory.h"
 #include "record/format.h"
@@ -30,6 +31,7 @@ struct tail {
 	struct feed_conf feed;
 	struct lane_conf lane;
 	struct terminal_conf terminal;
+	struct pattern_arg pattern;
 	const struct sink_ops *ops;
 	void *sink_conf; /* owned when it is sink_stdout's */
 	struct loop_signal *sigterm, *sigint;
@@ -201,8 +203,12 @@ start_pipeline(struct tail *t, struct err *e)
 
 	t->w.store = store_memory_new(t->w.loop);
 	if (pipeline_new(&t->w.pipeline, t->w.loop, t->w.store, &pc, &host, e) != 0 ||
-	    pipeline_add_sink(t->w.pipeline, sinks[0], t->ops, conf, &t->lane, e) != 0 ||
-	    pipeline_add_stream(
+	    pipeline_add_sink(t->w.pipeline, sinks[0], t->ops, conf, &t->lane, e) != 0)
+		return -1;
+	if (t->pattern.chain != NULL)
+		pipeline_set_chain(t->w.pipeline, sinks[0], t->pattern.chain);
+	t->pattern.chain = NULL;
+	if (pipeline_add_stream(
 		t->w.pipeline, t->found.table, t->w.sources[0].api, &t->feed, sinks, 1, e) != 0)
 		return -1;
 	t->sigterm = loop_signal_new(t->w.loop, SIGTERM, on_signal, t);
@@ -234,7 +240,8 @@ fill_conf(struct tail *t, const struct args *a, struct err *e)
 static int
 start(struct tail *t, const struct args *a, struct err *e)
 {
-	if (fill_conf(t, a, e) != 0 || open_source(t, a, e) != 0 || find(t, a->words[0], e) != 0)
+	if (fill_conf(t, a, e) != 0 || pattern_arg_open(&t->pattern, a, e) != 0 ||
+	    open_source(t, a, e) != 0 || find(t, a->words[0], e) != 0)
 		return -1;
 	if (view_remark(t->found.view) != NULL)
 		command_note("%s", view_remark(t->found.view));
@@ -251,6 +258,7 @@ finish(struct tail *t)
 	loop_signal_close(t->sigint);
 	loop_timer_close(t->look);
 	wiring_close(&t->w);
+	pattern_arg_close(&t->pattern);
 	if (t->sink_conf != NULL) {
 		conf_wipe(t->ops->keys, t->sink_conf);
 		free(t->sink_conf);
@@ -285,6 +293,8 @@ static const struct option_def options[] = {
 	.value = "WHERE",
 	.words = from_words,
 	.doc = "trim-horizon or latest (default latest; see below)"},
+    OPTION_PATTERN,
+    OPTION_PLAIN_PATTERN,
     {.name = "format",
 	.value = "FORMAT",
 	.words = format_words,
@@ -298,10 +308,12 @@ const struct command cmd_tail = {
     .name = "tail",
     .operands = "TABLE|ARN",
     .summary = "follow a table's changes from a terminal",
-    .help = "Finds the stream of the table and shows each change on a line: time, event, key,\n"
-	    "and the attributes that changed, old -> new. In a pipe, or with --format, each\n"
-	    "change is a line of JSON. Nothing is configured and no position is kept. It begins\n"
-	    "at what comes from now on; with --until-idle at the oldest record there is.",
+    .help =
+	"Finds the stream of the table and shows each change on a line: time, event, key,\n"
+	"and the attributes that changed, old -> new. In a pipe, or with --format, each\n"
+	"change is a line of JSON. With a pattern, what does not match is left out (explain says\n"
+	"why). Nothing is configured and no position is kept. It begins\n"
+	"at what comes from now on; with --until-idle at the oldest record there is.",
     .options = options,
     .min_words = 1,
     .max_words = 1,

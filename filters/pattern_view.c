@@ -5,8 +5,6 @@
  */
 #include "filters/pattern_priv.h"
 
-#include "base/utf8.h"
-
 #define NOWHERE ((struct spot){SLICE_NONE, FORM_JSON})
 
 struct spot
@@ -141,13 +139,18 @@ count_elements(struct slice container)
 	return n;
 }
 
+/* In UTF-16, as DynamoDB Local's size() counts: 2 for what is outside the BMP. */
 static size_t
 count_characters(struct slice text)
 {
 	size_t n = 0;
 
-	for (size_t i = 0; i < text.n; i++)
-		n += (text.p[i] & 0xc0) != 0x80;
+	for (size_t i = 0; i < text.n; i++) {
+		unsigned char c = (unsigned char)text.p[i];
+
+		n += (c & 0xc0) != 0x80;
+		n += c >= 0xf0;
+	}
 	return n;
 }
 
