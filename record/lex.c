@@ -254,6 +254,8 @@ skip_name(struct lex *l, const char *p, const char **behind)
 	p = *behind = skip_string(l, p);
 	if (UNLIKELY(p == NULL))
 		return NULL;
+	if (UNLIKELY(l->escaped))
+		l->odd_names = true;
 	p = skip_space(p, l->end);
 	if (UNLIKELY(p == l->end || *p != ':'))
 		return fail_at(l, p, "expected ':'");
@@ -280,6 +282,19 @@ struct nest {
 	char closer[LIMIT_JSON_DEPTH];
 };
 
+/* p is at a name. */
+static bool
+is_tag(const char *p, const char *end)
+{
+	if (end - p < 6)
+		return false;
+	if (p[2] == '"')
+		return p[1] >= 'A' && p[1] <= 'Z';
+	return memcmp(p, "\"SS\"", 4) == 0 || memcmp(p, "\"NS\"", 4) == 0 ||
+	    memcmp(p, "\"BS\"", 4) == 0 || memcmp(p, "\"BOOL\"", 6) == 0 ||
+	    memcmp(p, "\"NULL\"", 6) == 0;
+}
+
 /* p is at a member's name in the innermost object. The answer is at a value:
  * that member's, or that of a later one when those before were attributes of
  * the common shape, which are stepped over here without further ado. */
@@ -287,10 +302,13 @@ static inline const char *
 skip_members(struct lex *l, const struct nest *ns, const char *p)
 {
 	bool room = ns->open < ns->room;
+	bool inner = ns->open > 1;
 
 	for (;;) {
 		const char *behind;
 
+		if (inner && !is_tag(p, l->end))
+			l->odd_names = true;
 		p = skip_name(l, p, &behind);
 		if (UNLIKELY(p == NULL || !room))
 			return p;
@@ -454,6 +472,19 @@ lex_attribute(struct lex *l, bool *first, struct slice *name, struct slice *text
 	*text = (struct slice){quote + 8, (size_t)(behind - quote) - 10};
 	l->p = behind;
 	return quote[4];
+}
+
+char
+lex_typed(struct lex *l, struct slice *text)
+{
+	const char *p = l->p;
+	const char *behind = skip_attribute(p, l->end);
+
+	if (behind == NULL)
+		return '\0';
+	*text = (struct slice){p + 6, (size_t)(behind - p) - 8};
+	l->p = behind;
+	return p[2];
 }
 
 bool

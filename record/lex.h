@@ -19,6 +19,9 @@ struct lex {
 	const char *fault; /* NULL, or what is wrong at p; static text */
 	bool too_deep;	   /* the fault is LIMIT_JSON_DEPTH */
 	bool escaped;	   /* the string read last holds a backslash */
+	/* lex_value(): a name was escaped, or one below the outermost object is no type tag
+	 * ("S", "BOOL", any capital). Set, never reset. */
+	bool odd_names;
 };
 
 static inline struct lex
@@ -79,6 +82,8 @@ bool lex_member(struct lex *l, bool *first, struct slice *name);
  * escaped, as nearly all attributes are: answers X. Otherwise '\0', with nothing
  * taken, and lex_member() goes on from there. */
 char lex_attribute(struct lex *l, bool *first, struct slice *name, struct slice *text);
+/* The whole next value when it is {"X":"text"} in that way: answers X. */
+char lex_typed(struct lex *l, struct slice *text);
 /* lex_member() for an array: at the next element, or false. */
 bool lex_element(struct lex *l, bool *first);
 

@@ -47,6 +47,7 @@ struct record {
 	int64_t created_us; /* since 1970; 0 with RECORD_NO_TIME */
 	enum record_event event;
 	unsigned flags;
+	bool seek; /* keys and images may be searched while they lie in raw: seek.h */
 };
 
 struct page {

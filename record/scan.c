@@ -312,6 +312,7 @@ scan_record(struct scan *s, struct record *r)
 	if (!lex_take(&s->l, '{'))
 		return refuse(s, "Records", "holds something that is not an object");
 	start = s->l.p - 1;
+	s->l.odd_names = false;
 	while (ok && next_field(s, &first, record_fields, REC_FIELDS, &seen, &which)) {
 		switch (which) {
 		case REC_EVENT_ID:
@@ -339,6 +340,7 @@ scan_record(struct scan *s, struct record *r)
 		return refuse(s, "dynamodb", "is missing");
 	r->raw = (struct slice){start, (size_t)(s->l.p - start)};
 	r->event = event_of(r->event_name);
+	r->seek = !s->l.odd_names;
 	return true;
 }
 

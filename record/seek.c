@@ -1,0 +1,119 @@
+/* record/seek.c - see seek.h.
+ *
+ * The last two bytes of the name and the quote behind it are looked for together:
+ * names of one table begin alike more often than they end alike. A name that begins
+ * with a letter, digit, '_' or a byte beyond ASCII cannot be mistaken for what is between
+ * a closing quote and the next opening one.
+ */
+#include "record/seek.h"
+
+#include "record/lex.h"
+
+#if defined(__SSE2__) && !defined(LEX_PORTABLE)
+#include <emmintrin.h>
+#define SEEK_SSE2 1
+#else
+#define SEEK_SSE2 0
+#endif
+
+bool
+seek_suits(struct slice name)
+{
+	char c;
+
+	if (name.n < 2 || slice_is(name, "SS") || slice_is(name, "NS") || slice_is(name, "BS") ||
+	    slice_is(name, "BOOL") || slice_is(name, "NULL"))
+		return false;
+	for (size_t i = 0; i < name.n; i++)
+		if ((unsigned char)name.p[i] < 0x20 || name.p[i] == '"' || name.p[i] == '\\')
+			return false;
+	c = name.p[0];
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+	    c == '_' || (unsigned char)c >= 0x80;
+}
+
+bool
+seek_may(const struct record *r, struct slice image)
+{
+	return r->seek && (uintptr_t)image.p > (uintptr_t)r->raw.p &&
+	    (uintptr_t)image.p < (uintptr_t)r->raw.p + r->raw.n;
+}
+
+/* p: at the byte before the last of the name, if this is it. */
+static bool
+take(struct slice image, struct slice name, const char *p, struct attribute *out)
+{
+	const char *quote = p - (name.n - 1), *end = image.p + image.n;
+	struct slice text;
+	struct lex l;
+
+	if (p < image.p + name.n - 1 || *quote != '"' || memcmp(quote + 1, name.p, name.n) != 0)
+		return false;
+	l = lex_of((struct slice){p + 3, (size_t)(end - p) - 3});
+	if (!lex_take(&l, ':') || lex_peek(&l) == -1)
+		return false;
+	p = l.p;
+	out->type = lex_typed(&l, &text);
+	if (out->type == '\0')
+		return lex_value(&l, 1, &out->value);
+	out->value = (struct slice){p, (size_t)(l.p - p)};
+	out->text = (struct slice){text.p - 1, text.n + 2};
+	return true;
+}
+
+#if SEEK_SSE2
+
+/* Of the sixteen bytes at p, those where the end of the name may be. */
+static inline __m128i
+ends_at(const char *p, __m128i a, __m128i b, __m128i quote)
+{
+	__m128i u = _mm_loadu_si128((const __m128i *)(const void *)p);
+	__m128i v = _mm_loadu_si128((const __m128i *)(const void *)(p + 1));
+	__m128i w = _mm_loadu_si128((const __m128i *)(const void *)(p + 2));
+
+	return _mm_and_si128(
+	    _mm_and_si128(_mm_cmpeq_epi8(u, a), _mm_cmpeq_epi8(v, b)), _mm_cmpeq_epi8(w, quote));
+}
+
+/* The answer is where it stopped, less than 34 bytes from the end; NULL: found. */
+static const char *
+seek_fast(struct slice image, struct slice name, struct attribute *out)
+{
+	const char *p = image.p, *end = image.p + image.n;
+	const __m128i a = _mm_set1_epi8(name.p[name.n - 2]);
+	const __m128i b = _mm_set1_epi8(name.p[name.n - 1]);
+	const __m128i quote = _mm_set1_epi8('"');
+
+	for (; end - p >= 34; p += 32) {
+		__m128i low = ends_at(p, a, b, quote), high = ends_at(p + 16, a, b, quote);
+		unsigned mask;
+
+		if (LIKELY(_mm_movemask_epi8(_mm_or_si128(low, high)) == 0))
+			continue;
+		mask = (unsigned)_mm_movemask_epi8(low) | (unsigned)_mm_movemask_epi8(high) << 16;
+		for (; mask != 0; mask &= mask - 1)
+			if (take(image, name, p + __builtin_ctz(mask), out))
+				return NULL;
+	}
+	return p;
+}
+
+#endif
+
+struct attribute
+seek_attribute(struct slice image, struct slice name)
+{
+	struct attribute out = {.type = '\0'};
+	const char *p = image.p, *end = image.p + image.n;
+
+#if SEEK_SSE2
+	p = seek_fast(image, name, &out);
+	if (p == NULL)
+		return out;
+#endif
+	for (; end - p >= 3; p++)
+		if (p[0] == name.p[name.n - 2] && p[1] == name.p[name.n - 1] && p[2] == '"' &&
+		    take(image, name, p, &out))
+			return out;
+	return (struct attribute){.type = '\0'};
+}
