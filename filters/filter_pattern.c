@@ -8,10 +8,8 @@
 #include <stddef.h>
 #include <stdlib.h>
 
-#include "base/limits.h"
 #include "base/mem.h"
 #include "filters/pattern.h"
-#include "record/rewrite.h"
 
 enum ttl { TTL_ANY, TTL_ONLY, TTL_NEVER };
 static const char *const ttl_words[] = {"any", "only", "never", NULL};
@@ -25,7 +23,6 @@ struct pattern_conf {
 struct filter {
 	const struct pattern_conf *conf; /* borrowed */
 	struct pattern *pattern;	 /* owned; NULL: anything */
-	struct buf raw;			 /* of a record that was rewritten before us */
 };
 
 #define CONF(member) .ofs = offsetof(struct pattern_conf, member)
@@ -96,7 +93,6 @@ open_filter(struct filter **out, const char *name, const void *conf, struct err 
 
 	(void)name;
 	f->conf = conf;
-	f->raw = BUF_INIT(LIMIT_PAGE_BODY);
 	if (f->conf->pattern != NULL && compile(&f->pattern, f->conf, e) != 0) {
 		free(f);
 		return -1;
@@ -111,7 +107,6 @@ close_filter(struct filter *f)
 	if (f == NULL)
 		return;
 	pattern_close(f->pattern);
-	buf_close(&f->raw);
 	free(f);
 }
 
@@ -119,7 +114,6 @@ static enum filter_verdict
 apply(struct filter *f, struct record *r, const struct origin *o, struct err *why)
 {
 	bool by_ttl = (r->flags & RECORD_TTL) != 0;
-	struct slice document = r->raw;
 
 	(void)o;
 	(void)why;
@@ -127,12 +121,7 @@ apply(struct filter *f, struct record *r, const struct origin *o, struct err *wh
 		return FILTER_DROP;
 	if (f->pattern == NULL)
 		return FILTER_KEEP;
-	if (record_is_rewritten(r)) {
-		buf_reset(&f->raw);
-		record_write(r, &f->raw);
-		document = buf_slice(&f->raw);
-	}
-	return pattern_match(f->pattern, document) ? FILTER_KEEP : FILTER_DROP;
+	return pattern_match_record(f->pattern, r) ? FILTER_KEEP : FILTER_DROP;
 }
 
 const struct filter_ops filter_pattern = {

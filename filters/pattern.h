@@ -15,6 +15,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/slice.h"
+#include "record/record.h"
 
 struct pattern;
 
@@ -31,6 +32,9 @@ const char *pattern_remark(struct pattern *p);
 /* document: well-formed JSON (json_check() or page_parse() found it so): the
  * raw record, or (not for a plain pattern) anything. */
 bool pattern_match(struct pattern *p, struct slice document);
+/* The same answer for a record of a page, without walking all of it; images and keys
+ * are those that r has, which a filter may have replaced. */
+bool pattern_match_record(struct pattern *p, const struct record *r);
 /* Appends "PATH: why" for a document that does not match: the first leaf of the
  * pattern that is not satisfied, in the alternative that came furthest. */
 void pattern_explain(struct pattern *p, struct slice document, struct buf *out);

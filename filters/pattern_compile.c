@@ -12,6 +12,7 @@
 
 #include <jansson.h>
 
+#include "base/limits.h"
 #include "base/mem.h"
 #include "record/value.h"
 
@@ -127,7 +128,7 @@ field_of(struct compiling *c, struct node *nd, struct slice name)
 	if (nd->count != 0)
 		memcpy(v, nd->fields, nd->count * sizeof *v);
 	nd->fields = v;
-	v[nd->count].name = name;
+	field_init(&v[nd->count], name);
 	return &v[nd->count++];
 }
 
@@ -357,6 +358,7 @@ pattern_new(bool plain)
 	p->plain = plain;
 	p->scratch = BUF_INIT((size_t)64 << 20);
 	p->scratch_2 = BUF_INIT((size_t)64 << 20);
+	p->written = BUF_INIT(LIMIT_PAGE_BODY);
 	p->remark = BUF_INIT(1024);
 	p->utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
 	return p;
@@ -421,6 +423,7 @@ pattern_close(struct pattern *p)
 		freelocale(p->utf8);
 	buf_close(&p->scratch);
 	buf_close(&p->scratch_2);
+	buf_close(&p->written);
 	buf_close(&p->remark);
 	free(p);
 }

@@ -8,11 +8,14 @@
  */
 #include "filters/pattern_priv.h"
 
+#include "record/rewrite.h"
+#include "record/seek.h"
 #include "record/value.h"
 
 struct matching {
 	struct pattern *p;
 	struct slice document;
+	const struct record *record; /* instead of the document; NULL: not so */
 	bool explaining;
 	size_t satisfied; /* leaves, in this alternative */
 	size_t best;
@@ -187,6 +190,9 @@ is_name(struct slice raw, const struct field *f, enum spelling spelling)
 {
 	bool same = raw.n == f->name.n && memcmp(raw.p, f->name.p, raw.n) == 0;
 
+	/* An escape is longer than what it means. */
+	if (!same && raw.n <= f->name.n && spelling != SPELLING_EITHER)
+		return false;
 	if (memchr(raw.p, '\\', raw.n) != NULL)
 		return json_string_is(raw, f->name.p);
 	if (same)
@@ -206,6 +212,12 @@ member_of(struct slice object, const struct field *f, enum spelling spelling)
 		if (name.p != NULL && is_name(name, f, spelling))
 			return value;
 	return SLICE_NONE;
+}
+
+struct slice
+pattern_member(struct slice object, const struct field *f)
+{
+	return member_of(object, f, SPELLING_EXACT);
 }
 
 /* The members that the fields name, in one pass that ends when all are found. */
@@ -302,6 +314,128 @@ match_alternative(struct matching *m, const struct node *nd)
 		return match_plain(m, nd);
 	return match_node(m, nd, (struct spot){m->document, FORM_JSON}, SPELLING_ROOT);
 }
+
+/* ---- records ---- */
+
+/* Attributes that are searched for one by one, rather than all found by one walk. */
+#define SEEKS_MOST 4
+
+static struct spot
+json_spot(struct slice value)
+{
+	return value.p != NULL ? (struct spot){value, FORM_JSON} : nowhere;
+}
+
+static bool
+can_seek(const struct matching *m, const struct node *nd, struct slice image)
+{
+	if (image.n == 0 || image.p[0] != '{' || nd->count > SEEKS_MOST ||
+	    !seek_may(m->record, image))
+		return false;
+	for (size_t i = 0; i < nd->count; i++)
+		if (!nd->fields[i].seek)
+			return false;
+	return true;
+}
+
+static bool
+match_leaves(struct matching *m, const struct field *f, struct slice value)
+{
+	for (size_t i = 0; i < f->leaf_count; i++)
+		if (!match_leaf(m, f->leaves[i], json_spot(value)))
+			return false;
+	return true;
+}
+
+/* An attribute, which may be {"X":"text"} and known to be. */
+static bool
+match_attribute(struct matching *m, const struct field *f, const struct attribute *a)
+{
+	if (a->type == '\0')
+		return match_field(m, f, json_spot(a->value), SPELLING_EXACT);
+	if (!match_leaves(m, f, a->value))
+		return false;
+	for (size_t i = 0; f->node != NULL && i < f->node->count; i++) {
+		const struct field *type = &f->node->fields[i];
+		bool same = type->name.n == 1 && type->name.p[0] == a->type;
+
+		if (!match_field(m, type, same ? json_spot(a->text) : nowhere, SPELLING_EXACT))
+			return false;
+	}
+	return true;
+}
+
+static bool
+match_image(struct matching *m, const struct field *f, struct slice image)
+{
+	const struct node *nd = f->node;
+
+	if (nd == NULL || !can_seek(m, nd, image))
+		return match_field(m, f, json_spot(image), SPELLING_EXACT);
+	if (!match_leaves(m, f, image))
+		return false;
+	for (size_t i = 0; i < nd->count; i++) {
+		struct attribute a = seek_attribute(image, nd->fields[i].name);
+
+		if (!match_attribute(m, &nd->fields[i], &a))
+			return false;
+	}
+	return true;
+}
+
+static bool
+match_change(struct matching *m, const struct node *nd)
+{
+	for (size_t i = 0; i < nd->count; i++) {
+		const struct field *f = &nd->fields[i];
+
+		if (!match_image(m, f, event_member(m->record, EVENT_DYNAMODB, f)))
+			return false;
+	}
+	return true;
+}
+
+static bool
+match_event(struct matching *m, const struct node *nd)
+{
+	for (size_t i = 0; i < nd->count; i++) {
+		const struct field *f = &nd->fields[i];
+
+		if (f->known != KNOWN_DYNAMODB) {
+			struct slice v = event_member(m->record, EVENT_ITSELF, f);
+
+			if (!match_field(m, f, json_spot(v),
+				f->known == KNOWN_IDENTITY ? SPELLING_EITHER : SPELLING_EXACT))
+				return false;
+			continue;
+		}
+		/* An object is no value: for a leaf of dynamodb itself nothing is there. */
+		if (!match_leaves(m, f, SLICE_NONE) ||
+		    (f->node != NULL && !match_change(m, f->node)))
+			return false;
+	}
+	return true;
+}
+
+bool
+pattern_match_record(struct pattern *p, const struct record *r)
+{
+	struct matching m = {.p = p, .record = r};
+
+	if (p->plain || p->whole) {
+		if (!record_is_rewritten(r))
+			return pattern_match(p, r->raw);
+		buf_reset(&p->written);
+		record_write(r, &p->written);
+		return pattern_match(p, buf_slice(&p->written));
+	}
+	for (size_t i = 0; i < p->count; i++)
+		if (match_event(&m, p->alternatives[i]))
+			return true;
+	return false;
+}
+
+/* ---- documents ---- */
 
 static struct slice
 trimmed(struct slice s)

@@ -24,7 +24,7 @@ field_add(struct compiling *c, struct node *nd, struct slice name)
 	if (nd->count != 0)
 		memcpy(v, nd->fields, nd->count * sizeof *v);
 	nd->fields = v;
-	v[nd->count].name = name;
+	field_init(&v[nd->count], name);
 	return &v[nd->count++];
 }
 

@@ -96,11 +96,26 @@ struct leaf {
 	bool two_sided; /* one that looks at the old image, too */
 };
 
+/* Members of a record, and of its dynamodb, that struct record has. */
+enum known {
+	KNOWN_NOT,
+	KNOWN_EVENT_NAME,
+	KNOWN_EVENT_ID,
+	KNOWN_IDENTITY,
+	KNOWN_DYNAMODB,
+	KNOWN_NEW,
+	KNOWN_OLD,
+	KNOWN_KEYS,
+	KNOWN_VIEW,
+};
+
 struct field {
 	struct slice name; /* plain bytes */
 	struct node *node; /* may be NULL */
 	struct leaf **leaves;
 	size_t leaf_count;
+	bool seek; /* seek_suits() */
+	enum known known;
 };
 
 struct node {
@@ -121,6 +136,7 @@ struct pattern {
 	locale_t utf8;	      /* owned; for case folding */
 	struct buf scratch;   /* decoded text of a string with escapes */
 	struct buf scratch_2; /* of another one at the same time */
+	struct buf written;   /* a record that a filter has rewritten, as a document */
 	struct buf remark;    /* see pattern_remark() */
 };
 
@@ -206,6 +222,8 @@ struct spot spot_of_record(struct slice document, struct slice plain_name);
 bool spot_size(struct spot s, struct buf *scratch, size_t *out);
 
 /* pattern_match.c */
+/* SLICE_NONE: the object has no such member. */
+struct slice pattern_member(struct slice object, const struct field *f);
 bool cond_match(const struct cond *c, const struct scalar *v, locale_t utf8);
 bool number_within(const struct cond *c, const struct number *n);
 enum found { FOUND_NOTHING, FOUND_OTHER, FOUND_MATCH };
@@ -215,6 +233,12 @@ enum found leaf_find(struct pattern *p, const struct leaf *lf, struct spot s);
 /* pattern_sides.c: conditions about values as a whole and both sides of a change. */
 struct slice side_attribute(const struct leaf *lf, struct slice document, enum image image);
 bool leaf_whole(struct pattern *p, const struct leaf *lf, struct spot s, struct slice document);
+
+/* pattern_record.c */
+void field_init(struct field *f, struct slice name); /* all that follows from its name */
+/* A member of a record, or of its dynamodb, as it stands now. */
+enum event_part { EVENT_ITSELF, EVENT_DYNAMODB };
+struct slice event_member(const struct record *r, enum event_part part, const struct field *f);
 
 /* pattern_or.c: multiplies the tree out. */
 int pattern_expand(struct compiling *c, struct node *root) MUST_CHECK;
