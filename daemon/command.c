@@ -89,7 +89,7 @@ set_option(
 {
 	size_t i = (size_t)(o - a->cmd->options);
 
-	if (a->values[i] != NULL)
+	if (a->values[i] != NULL && !o->many)
 		return err_set(e, ERR_USAGE, "--%s is given twice", o->name);
 	if (o->value == NULL) {
 		if (value != NULL)
@@ -103,6 +103,10 @@ set_option(
 	if (value == NULL)
 		value = cu->argv[cu->at++];
 	a->values[i] = value;
+	if (o->many) {
+		a->many = mem_grow(a->many, a->many_count + 1, sizeof *a->many);
+		a->many[a->many_count++] = value;
+	}
 	return check_word(o, value, e);
 }
 
@@ -309,6 +313,7 @@ void
 args_close(struct args *a)
 {
 	free(a->words);
+	free(a->many);
 	memset(a, 0, sizeof *a);
 }
 

@@ -31,6 +31,7 @@ struct option_def {
 	char letter;		  /* 'c', or 0 */
 	const char *value;	  /* "FILE"; NULL: the option takes no value */
 	const char *const *words; /* the values there are; NULL: any */
+	bool many;		  /* may be given again; one such option a command */
 	const char *doc;
 };
 
@@ -49,7 +50,9 @@ struct command {
 struct args {
 	const struct command *cmd;	     /* NULL: help was asked for in general */
 	const char *values[COMMAND_OPTIONS]; /* by place in the table; NULL: not given */
-	const char **words;		     /* operands, borrowed from argv; owned array */
+	const char **many;		     /* of the option that is `many`; owned array */
+	size_t many_count;
+	const char **words; /* operands, borrowed from argv; owned array */
 	size_t count;
 	bool help, version;
 	const char *group; /* help: only commands that begin with this word; or NULL */
@@ -86,6 +89,7 @@ void command_note(const char *fmt, ...) PRINTF_LIKE(1, 2);
 
 extern const struct command cmd_run, cmd_check, cmd_tail, cmd_status, cmd_resume,
     cmd_positions_list, cmd_positions_set, cmd_positions_reset, cmd_gaps_list, cmd_gaps_accept,
-    cmd_dlq_list, cmd_dlq_show, cmd_dlq_replay, cmd_dlq_drop, cmd_audit_verify, cmd_config, cmd_explain;
+    cmd_dlq_list, cmd_dlq_show, cmd_dlq_replay, cmd_dlq_drop, cmd_audit_verify, cmd_config,
+    cmd_explain, cmd_decrypt;
 
 #endif

@@ -19,6 +19,7 @@ static const struct command *const commands[] = {
     &cmd_audit_verify,
     &cmd_config,
     &cmd_explain,
+    &cmd_decrypt,
     NULL,
 };
 
