@@ -186,6 +186,7 @@ format:
 # --- installation ---
 
 BINDIR     ?= $(PREFIX)/bin
+INCLUDEDIR ?= $(PREFIX)/include
 SYSCONFDIR ?= /etc
 UNITDIR    ?= $(PREFIX)/lib/systemd/system
 SYSUSERS   ?= $(PREFIX)/lib/sysusers.d
@@ -198,6 +199,7 @@ man_to      = $(DESTDIR)$(MANDIR)/man$(patsubst .%,%,$(suffix $(1)))/$(notdir $(
 
 install: all
 	install -D -m 755 $(O)/slipring $(DESTDIR)$(BINDIR)/slipring
+	install -D -m 644 filters/plugin.h $(DESTDIR)$(INCLUDEDIR)/slipring/plugin.h
 	install -d $(DESTDIR)$(UNITDIR)
 	sed 's|^ExecStart=[^ ]*/slipring|ExecStart=$(BINDIR)/slipring|' systemd/slipring.service \
 	    > $(DESTDIR)$(UNITDIR)/slipring.service
@@ -214,7 +216,7 @@ install: all
 uninstall:
 	rm -f $(DESTDIR)$(BINDIR)/slipring $(DESTDIR)$(UNITDIR)/slipring.service \
 	    $(DESTDIR)$(SYSUSERS)/slipring.conf $(foreach m,$(MANUALS),$(call man_to,$(m)))
-	rm -rf $(DESTDIR)$(DOCDIR)
+	rm -rf $(DESTDIR)$(DOCDIR) $(DESTDIR)$(INCLUDEDIR)/slipring
 
 clean:
 	rm -rf $(O)

@@ -57,7 +57,7 @@ struct filter_ops {
 	void (*close)(struct filter *f); /* NULL allowed */
 };
 
-extern const struct filter_ops filter_pattern, filter_route, filter_encrypt;
+extern const struct filter_ops filter_pattern, filter_plugin, filter_route, filter_encrypt;
 /* All of the program, NULL-terminated (filters/registry.c). */
 extern const struct filter_ops *const filter_registry[];
 

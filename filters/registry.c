@@ -2,4 +2,4 @@
 #include "filters/filter.h"
 
 const struct filter_ops *const filter_registry[] = {
-    &filter_pattern, &filter_route, &filter_encrypt, NULL};
+    &filter_pattern, &filter_plugin, &filter_route, &filter_encrypt, NULL};
