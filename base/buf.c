@@ -188,7 +188,7 @@ buf_add_base64(struct buf *b, const void *p, size_t n)
 	const unsigned char *in = p;
 	char *out;
 
-	if (n > b->max || !buf_reserve(b, (n + 2) / 3 * 4))
+	if (n == 0 || n > b->max || !buf_reserve(b, (n + 2) / 3 * 4))
 		return;
 	out = b->p + b->n;
 	for (; n >= 3; n -= 3, in += 3) {
