@@ -57,7 +57,9 @@ struct filter_ops {
 	void (*close)(struct filter *f); /* NULL allowed */
 };
 
-extern const struct filter_ops filter_pattern, filter_plugin, filter_route, filter_encrypt;
+extern const struct filter_ops filter_pattern, filter_project, filter_rename, filter_set,
+    filter_flatten, filter_encrypt, filter_route, filter_sample, filter_dedupe, filter_limit,
+    filter_plugin;
 /* All of the program, NULL-terminated (filters/registry.c). */
 extern const struct filter_ops *const filter_registry[];
 

@@ -529,3 +529,25 @@ image_record(struct image *im, struct record *r, image_fn *fn, void *arg)
 		r->old_image = buf_slice(&im->old_image);
 	return first == IMAGE_CHANGED || second == IMAGE_CHANGED ? IMAGE_CHANGED : IMAGE_SAME;
 }
+
+enum filter_verdict
+image_verdict(enum image_result result, struct err *why)
+{
+	switch (result) {
+	case IMAGE_SAME:
+		return FILTER_KEEP;
+	case IMAGE_CHANGED:
+		return FILTER_REWRITE;
+	case IMAGE_TOO_LARGE:
+		break;
+	}
+	(void)err_set(why, ERR_LIMIT,
+	    "an image is or would become too large (32 MiB), or there is no memory for it");
+	return FILTER_REJECT;
+}
+
+enum filter_verdict
+image_filter(struct image *im, struct record *r, image_fn *fn, void *arg, struct err *why)
+{
+	return image_verdict(image_record(im, r, fn, arg), why);
+}

@@ -73,5 +73,9 @@ enum image_result image_apply(struct image *im, struct slice image, struct slice
 /* Both images of r. CHANGED: they lie in memory of im's until the next call; otherwise r is
  * as it was. */
 enum image_result image_record(struct image *im, struct record *r, image_fn *fn, void *arg);
+/* The same as what a filter answers: KEEP, REWRITE or REJECT. */
+enum filter_verdict
+image_filter(struct image *im, struct record *r, image_fn *fn, void *arg, struct err *why);
+enum filter_verdict image_verdict(enum image_result result, struct err *why);
 
 #endif

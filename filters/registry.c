@@ -2,4 +2,16 @@
 #include "filters/filter.h"
 
 const struct filter_ops *const filter_registry[] = {
-    &filter_pattern, &filter_plugin, &filter_route, &filter_encrypt, NULL};
+    &filter_pattern,
+    &filter_project,
+    &filter_rename,
+    &filter_set,
+    &filter_flatten,
+    &filter_encrypt,
+    &filter_route,
+    &filter_sample,
+    &filter_dedupe,
+    &filter_limit,
+    &filter_plugin,
+    NULL,
+};

@@ -329,3 +329,9 @@ path_meet(const struct path *a, const struct path *b, size_t n)
 			return false;
 	return true;
 }
+
+bool
+path_overlap(const struct path *a, const struct path *b)
+{
+	return path_meet(a, b, a->count < b->count ? a->count : b->count);
+}

@@ -65,6 +65,10 @@ struct slice path_find(const struct path *p, struct slice image);
 /* Could the first n steps of both lead to one place? n is at most both counts. */
 bool path_meet(const struct path *a, const struct path *b, size_t n);
 
+/* For transforms that set or rename at both: could one be the other, or be inside of
+ * it? */
+bool path_overlap(const struct path *a, const struct path *b);
+
 /* Is a raw JSON string (between its quotes) this name? */
 bool path_name_is(struct slice raw, struct slice name);
 /* Does a raw name fit a NAME or LIKE, an index an INDEX or EACH? */
