@@ -12,7 +12,6 @@
 
 #include <jansson.h>
 
-#include "base/limits.h"
 #include "base/mem.h"
 #include "record/value.h"
 
@@ -57,6 +56,19 @@ pool_close(struct pool *pl)
 
 /* ---- messages and strings ---- */
 
+/* Texts have pieces of the pattern in them, which may be any bytes. */
+static int
+fail_at(struct err *e, const char *where, const char *why)
+{
+	struct buf shown = BUF_INIT(4096);
+
+	buf_add_printable(&shown, slice_of(why));
+	(void)err_set(e, ERR_CONFIG, "pattern: %s%s%s", where != NULL ? where : "",
+	    where != NULL ? ": " : "", buf_cstr(&shown));
+	buf_close(&shown);
+	return -1;
+}
+
 int
 pattern_fail(struct compiling *c, const char *fmt, ...)
 {
@@ -66,8 +78,7 @@ pattern_fail(struct compiling *c, const char *fmt, ...)
 	va_start(ap, fmt);
 	(void)vsnprintf(why, sizeof why, fmt, ap);
 	va_end(ap);
-	return err_set(c->e, ERR_CONFIG, "pattern: %s%s%s",
-	    c->path.n != 0 ? buf_cstr(&c->path) : "", c->path.n != 0 ? ": " : "", why);
+	return fail_at(c->e, c->path.n != 0 ? buf_cstr(&c->path) : NULL, why);
 }
 
 bool
@@ -325,15 +336,18 @@ parse_object(struct compiling *c, struct slice object, struct node *nd, unsigned
 static int
 check_json(struct slice text, struct err *e)
 {
+	char place[64];
 	json_error_t where;
 	json_t *tree;
 
 	if (text.n > PATTERN_TEXT_MAX)
 		return err_set(e, ERR_CONFIG, "pattern: longer than %u bytes", PATTERN_TEXT_MAX);
 	tree = json_loadb(text.p, text.n, JSON_DECODE_ANY | JSON_ALLOW_NUL, &where);
-	if (tree == NULL && json_error_code(&where) != json_error_numeric_overflow)
-		return err_set(e, ERR_CONFIG, "pattern: line %d, column %d: not JSON: %.200s",
-		    where.line, where.column, where.text);
+	if (tree == NULL && json_error_code(&where) != json_error_numeric_overflow) {
+		(void)snprintf(
+		    place, sizeof place, "line %d, column %d: not JSON", where.line, where.column);
+		return fail_at(e, place, where.text);
+	}
 	json_decref(tree);
 	if (!json_check(text))
 		return err_set(e, ERR_CONFIG, "pattern: not JSON, or nested too deeply");
@@ -358,8 +372,7 @@ pattern_new(bool plain)
 	p->plain = plain;
 	p->scratch = BUF_INIT((size_t)64 << 20);
 	p->scratch_2 = BUF_INIT((size_t)64 << 20);
-	p->written = BUF_INIT(LIMIT_PAGE_BODY);
-	p->remark = BUF_INIT(1024);
+	p->remark = BUF_INIT(16384);
 	p->utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
 	return p;
 }
@@ -423,7 +436,6 @@ pattern_close(struct pattern *p)
 		freelocale(p->utf8);
 	buf_close(&p->scratch);
 	buf_close(&p->scratch_2);
-	buf_close(&p->written);
 	buf_close(&p->remark);
 	free(p);
 }

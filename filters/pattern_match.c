@@ -8,14 +8,12 @@
  */
 #include "filters/pattern_priv.h"
 
-#include "record/rewrite.h"
 #include "record/seek.h"
 #include "record/value.h"
 
 struct matching {
 	struct pattern *p;
-	struct slice document;
-	const struct record *record; /* instead of the document; NULL: not so */
+	struct subject subject;
 	bool explaining;
 	size_t satisfied; /* leaves, in this alternative */
 	size_t best;
@@ -160,7 +158,7 @@ match_leaf(struct matching *m, const struct leaf *lf, struct spot s)
 	enum found f = leaf_find(m->p, lf, s);
 
 	if (f == FOUND_MATCH || (f == FOUND_NOTHING && lf->absent_ok) ||
-	    (lf->whole && leaf_whole(m->p, lf, s, m->document))) {
+	    (lf->whole && leaf_whole(m->p, lf, s, &m->subject))) {
 		m->satisfied++;
 		return true;
 	}
@@ -298,7 +296,7 @@ match_plain(struct matching *m, const struct node *nd)
 {
 	for (size_t i = 0; i < nd->count; i++) {
 		const struct field *f = &nd->fields[i];
-		struct spot s = spot_of_record(m->document, f->name);
+		struct spot s = spot_of_change(&m->subject, f->name);
 
 		if (!match_field(
 			m, f, s, slice_is(f->name, "user") ? SPELLING_EITHER : SPELLING_EXACT))
@@ -312,7 +310,7 @@ match_alternative(struct matching *m, const struct node *nd)
 {
 	if (m->p->plain)
 		return match_plain(m, nd);
-	return match_node(m, nd, (struct spot){m->document, FORM_JSON}, SPELLING_ROOT);
+	return match_node(m, nd, (struct spot){m->subject.document, FORM_JSON}, SPELLING_ROOT);
 }
 
 /* ---- records ---- */
@@ -330,7 +328,7 @@ static bool
 can_seek(const struct matching *m, const struct node *nd, struct slice image)
 {
 	if (image.n == 0 || image.p[0] != '{' || nd->count > SEEKS_MOST ||
-	    !seek_may(m->record, image))
+	    !seek_may(m->subject.record, image))
 		return false;
 	for (size_t i = 0; i < nd->count; i++)
 		if (!nd->fields[i].seek)
@@ -389,7 +387,7 @@ match_change(struct matching *m, const struct node *nd)
 	for (size_t i = 0; i < nd->count; i++) {
 		const struct field *f = &nd->fields[i];
 
-		if (!match_image(m, f, event_member(m->record, EVENT_DYNAMODB, f)))
+		if (!match_image(m, f, event_member(m->subject.record, EVENT_DYNAMODB, f)))
 			return false;
 	}
 	return true;
@@ -402,7 +400,7 @@ match_event(struct matching *m, const struct node *nd)
 		const struct field *f = &nd->fields[i];
 
 		if (f->known != KNOWN_DYNAMODB) {
-			struct slice v = event_member(m->record, EVENT_ITSELF, f);
+			struct slice v = event_member(m->subject.record, EVENT_ITSELF, f);
 
 			if (!match_field(m, f, json_spot(v),
 				f->known == KNOWN_IDENTITY ? SPELLING_EITHER : SPELLING_EXACT))
@@ -420,17 +418,11 @@ match_event(struct matching *m, const struct node *nd)
 bool
 pattern_match_record(struct pattern *p, const struct record *r)
 {
-	struct matching m = {.p = p, .record = r};
+	struct matching m = {.p = p, .subject.record = r};
 
-	if (p->plain || p->whole) {
-		if (!record_is_rewritten(r))
-			return pattern_match(p, r->raw);
-		buf_reset(&p->written);
-		record_write(r, &p->written);
-		return pattern_match(p, buf_slice(&p->written));
-	}
 	for (size_t i = 0; i < p->count; i++)
-		if (match_event(&m, p->alternatives[i]))
+		if (p->plain ? match_plain(&m, p->alternatives[i])
+			     : match_event(&m, p->alternatives[i]))
 			return true;
 	return false;
 }
@@ -450,7 +442,7 @@ trimmed(struct slice s)
 bool
 pattern_match(struct pattern *p, struct slice document)
 {
-	struct matching m = {.p = p, .document = trimmed(document)};
+	struct matching m = {.p = p, .subject.document = trimmed(document)};
 
 	for (size_t i = 0; i < p->count; i++)
 		if (match_alternative(&m, p->alternatives[i]))
@@ -479,8 +471,8 @@ add_value(struct buf *out, struct slice value)
 static void
 explain_sides(struct matching *m, struct buf *out)
 {
-	struct slice now = side_attribute(m->failed, m->document, IMAGE_NEW);
-	struct slice before = side_attribute(m->failed, m->document, IMAGE_OLD);
+	struct slice now = side_attribute(m->failed, &m->subject, IMAGE_NEW);
+	struct slice before = side_attribute(m->failed, &m->subject, IMAGE_OLD);
 
 	add_value(out, now);
 	buf_add_str(out, ", before ");
@@ -491,7 +483,7 @@ explain_sides(struct matching *m, struct buf *out)
 void
 pattern_explain(struct pattern *p, struct slice document, struct buf *out)
 {
-	struct matching m = {.p = p, .document = trimmed(document), .explaining = true};
+	struct matching m = {.p = p, .subject.document = trimmed(document), .explaining = true};
 
 	for (size_t i = 0; i < p->count; i++) {
 		m.satisfied = 0;

@@ -117,16 +117,6 @@ place_check_plain(struct compiling *c, bool list)
 
 /* ---- remarks ---- */
 
-/* Can some value satisfy it, or its absence? What looks at the whole aside. */
-static void
-count_kinds(const struct leaf *lf, bool *absent, bool *other)
-{
-	for (size_t i = 0; i < lf->count; i++) {
-		*absent = *absent || lf->conds[i].kind == COND_ABSENT;
-		*other = *other || lf->conds[i].kind != COND_ABSENT;
-	}
-}
-
 static bool
 is_image(const struct compiling *c)
 {
@@ -138,24 +128,25 @@ void
 place_remark(struct compiling *c, const struct leaf *lf)
 {
 	struct buf *out = &c->p->remark;
-	bool absent = false, other = false;
 	bool image = is_image(c);
 	bool attribute =
 	    !c->p->plain && lf->place.image != IMAGE_NONE && lf->place.tag == VALUE_INVALID;
 
-	count_kinds(lf, &absent, &other);
+	/* Sizes and changes are asked of attributes as such. */
 	if (out->n != 0 || lf->whole || (!image && !attribute))
 		return;
 	buf_add_slice(out, lf->path);
-	buf_addf(out, absent ? ": this list always matches" : ": this list never matches");
-	if (image)
+	buf_addf(out, ": this list %s matches", lf->absent_ok ? "always" : "never");
+	if (image) {
 		buf_addf(out,
 		    ", because an image is an object and no value; write a leaf of it, such as an "
-		    "attribute of the table's key: {\"%s\": {\"pk\": {\"S\": %s}}}",
-		    c->names[1].p, absent ? "[{\"exists\": false}]" : "[{\"exists\": true}]");
-	else
-		buf_addf(out,
+		    "attribute of the table's key: {\"%s\": {\"pk\": {\"S\": [{\"exists\": %s}]}}}",
+		    c->names[1].p, lf->absent_ok ? "false" : "true");
+	} else {
+		buf_add_str(out,
 		    ", because an attribute is an object, {\"S\": ...}, and no value; write its "
-		    "type, too: {\"%.60s\": {\"S\": [...]}}",
-		    c->names[c->name_count - 1].p);
+		    "type, too: {\"");
+		buf_add_visible(out, c->names[c->name_count - 1]);
+		buf_add_str(out, "\": {\"S\": [...]}}");
+	}
 }

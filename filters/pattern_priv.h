@@ -136,7 +136,6 @@ struct pattern {
 	locale_t utf8;	      /* owned; for case folding */
 	struct buf scratch;   /* decoded text of a string with escapes */
 	struct buf scratch_2; /* of another one at the same time */
-	struct buf written;   /* a record that a filter has rewritten, as a document */
 	struct buf remark;    /* see pattern_remark() */
 };
 
@@ -217,8 +216,6 @@ struct spot spot_open(struct slice attribute, enum value_type *type);
 /* How elements and members of it are to be read: by itself for JSON. */
 struct spot spot_inside(struct spot outer, struct slice value);
 void spot_scalar(struct spot s, bool decimal, struct buf *scratch, struct scalar *out);
-/* An image of the record, or eventName and its kin by their plain names. */
-struct spot spot_of_record(struct slice document, struct slice plain_name);
 bool spot_size(struct spot s, struct buf *scratch, size_t *out);
 
 /* pattern_match.c */
@@ -230,15 +227,23 @@ enum found { FOUND_NOTHING, FOUND_OTHER, FOUND_MATCH };
 /* Does any value at the spot satisfy one of the conditions that are not whole? */
 enum found leaf_find(struct pattern *p, const struct leaf *lf, struct spot s);
 
+/* What is being matched. */
+struct subject {
+	struct slice document;
+	const struct record *record; /* instead of the document; NULL: not so */
+};
+
 /* pattern_sides.c: conditions about values as a whole and both sides of a change. */
-struct slice side_attribute(const struct leaf *lf, struct slice document, enum image image);
-bool leaf_whole(struct pattern *p, const struct leaf *lf, struct spot s, struct slice document);
+struct slice side_attribute(const struct leaf *lf, const struct subject *su, enum image image);
+bool leaf_whole(struct pattern *p, const struct leaf *lf, struct spot s, const struct subject *su);
 
 /* pattern_record.c */
 void field_init(struct field *f, struct slice name); /* all that follows from its name */
 /* A member of a record, or of its dynamodb, as it stands now. */
 enum event_part { EVENT_ITSELF, EVENT_DYNAMODB };
 struct slice event_member(const struct record *r, enum event_part part, const struct field *f);
+/* An image, or eventName and its kin, by their plain names. */
+struct spot spot_of_change(const struct subject *su, struct slice plain_name);
 
 /* pattern_or.c: multiplies the tree out. */
 int pattern_expand(struct compiling *c, struct node *root) MUST_CHECK;

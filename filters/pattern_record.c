@@ -90,3 +90,87 @@ event_member(const struct record *r, enum event_part part, const struct field *f
 	/* A filter took the image away. */
 	return is_kept && v.n != 0 && v.p[0] == '{' ? SLICE_NONE : v;
 }
+
+/* ---- by plain names ---- */
+
+static bool
+is_text(struct slice value, const char *text)
+{
+	return value.n >= 2 && value.p[0] == '"' &&
+	    json_string_is((struct slice){value.p + 1, value.n - 2}, text);
+}
+
+/* What page_parse() calls RECORD_TTL. */
+static bool
+is_ttl(struct slice identity)
+{
+	static const char *const types[] = {"type", "Type"};
+	static const char *const principals[] = {"principalId", "PrincipalId"};
+	bool service = false, dynamodb = false;
+
+	for (size_t i = 0; identity.p != NULL && i < 2; i++) {
+		service = service || is_text(value_member(identity, types[i]), "Service");
+		dynamodb = dynamodb ||
+		    is_text(value_member(identity, principals[i]), "dynamodb.amazonaws.com");
+	}
+	return service && dynamodb;
+}
+
+static struct spot
+in_document(struct slice document, const char *name, enum form form)
+{
+	return (struct spot){value_member(document, name), form};
+}
+
+static struct spot
+flag_spot(bool yes)
+{
+	return (struct spot){yes ? SLICE_LIT("true") : SLICE_LIT("false"), FORM_JSON};
+}
+
+static struct spot
+spot_of_record(const struct record *r, struct slice name)
+{
+	if (slice_is(name, "new"))
+		return (struct spot){r->new_image, FORM_IMAGE};
+	if (slice_is(name, "old"))
+		return (struct spot){r->old_image, FORM_IMAGE};
+	if (slice_is(name, "keys"))
+		return (struct spot){r->keys, FORM_IMAGE};
+	if (slice_is(name, "event"))
+		return (struct spot){quoted(r, r->event_name), FORM_JSON};
+	if (slice_is(name, "id"))
+		return (struct spot){quoted(r, r->event_id), FORM_JSON};
+	if (slice_is(name, "user"))
+		return (struct spot){r->user_identity, FORM_JSON};
+	return flag_spot((r->flags & RECORD_TTL) != 0);
+}
+
+static struct spot
+spot_of_document(struct slice document, struct slice name)
+{
+	struct slice inner = SLICE_NONE;
+
+	if (slice_is(name, "new") || slice_is(name, "old") || slice_is(name, "keys"))
+		inner = value_member(document, "dynamodb");
+	if (slice_is(name, "new"))
+		return in_document(inner, "NewImage", FORM_IMAGE);
+	if (slice_is(name, "old"))
+		return in_document(inner, "OldImage", FORM_IMAGE);
+	if (slice_is(name, "keys"))
+		return in_document(inner, "Keys", FORM_IMAGE);
+	if (slice_is(name, "event"))
+		return in_document(document, "eventName", FORM_JSON);
+	if (slice_is(name, "id"))
+		return in_document(document, "eventID", FORM_JSON);
+	if (slice_is(name, "user"))
+		return in_document(document, "userIdentity", FORM_JSON);
+	return flag_spot(is_ttl(value_member(document, "userIdentity")));
+}
+
+struct spot
+spot_of_change(const struct subject *su, struct slice name)
+{
+	return su->record != NULL ? spot_of_record(su->record, name)
+				  : spot_of_document(su->document, name);
+}

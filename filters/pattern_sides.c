@@ -32,10 +32,10 @@ member_named(struct slice object, struct slice plain)
 }
 
 static struct side
-side_of(const struct leaf *lf, struct slice document, enum image image)
+side_of(const struct leaf *lf, const struct subject *su, enum image image)
 {
 	const struct place *pl = &lf->place;
-	struct spot at = spot_of_record(document, slice_of(image == IMAGE_OLD ? "old" : "new"));
+	struct spot at = spot_of_change(su, slice_of(image == IMAGE_OLD ? "old" : "new"));
 	struct side out = {SLICE_NONE, {SLICE_NONE, FORM_JSON}};
 	struct slice attribute = SLICE_NONE;
 	enum value_type type = VALUE_INVALID;
@@ -52,9 +52,9 @@ side_of(const struct leaf *lf, struct slice document, enum image image)
 }
 
 struct slice
-side_attribute(const struct leaf *lf, struct slice document, enum image image)
+side_attribute(const struct leaf *lf, const struct subject *su, enum image image)
 {
-	return side_of(lf, document, image).attribute;
+	return side_of(lf, su, image).attribute;
 }
 
 static bool
@@ -149,13 +149,13 @@ was(struct pattern *p, const struct leaf *from, struct spot old)
 }
 
 bool
-leaf_whole(struct pattern *p, const struct leaf *lf, struct spot s, struct slice document)
+leaf_whole(struct pattern *p, const struct leaf *lf, struct spot s, const struct subject *su)
 {
 	struct side old = {SLICE_NONE, {SLICE_NONE, FORM_JSON}}, new = old;
 
 	if (lf->two_sided) {
-		old = side_of(lf, document, IMAGE_OLD);
-		new = side_of(lf, document, IMAGE_NEW);
+		old = side_of(lf, su, IMAGE_OLD);
+		new = side_of(lf, su, IMAGE_NEW);
 	}
 	for (size_t i = 0; i < lf->count; i++) {
 		const struct cond *c = &lf->conds[i];

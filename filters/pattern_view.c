@@ -5,7 +5,7 @@
  */
 #include "filters/pattern_priv.h"
 
-#define NOWHERE ((struct spot){SLICE_NONE, FORM_JSON})
+static const struct spot nowhere;
 
 struct spot
 spot_open(struct slice attribute, enum value_type *type)
@@ -24,7 +24,7 @@ spot_open(struct slice attribute, enum value_type *type)
 
 	*type = value_of(attribute, &inner);
 	if (*type == VALUE_INVALID)
-		return NOWHERE;
+		return nowhere;
 	if (*type == VALUE_S || *type == VALUE_N || *type == VALUE_B)
 		inner = (struct slice){inner.p - 1, inner.n + 2}; /* with its quotes */
 	return (struct spot){inner, forms[*type]};
@@ -76,53 +76,6 @@ spot_scalar(struct spot s, bool decimal, struct buf *scratch, struct scalar *out
 		out->kind = SCALAR_NUMBER;
 		out->has_number = number_parse(value, &out->number);
 	}
-}
-
-/* ---- the members of a change ---- */
-
-static bool
-is_text(struct slice value, const char *text)
-{
-	return value.n >= 2 && value.p[0] == '"' &&
-	    json_string_is((struct slice){value.p + 1, value.n - 2}, text);
-}
-
-/* What page_parse() calls RECORD_TTL. */
-static struct spot
-ttl_of(struct slice identity)
-{
-	static const char *const types[] = {"type", "Type"};
-	static const char *const principals[] = {"principalId", "PrincipalId"};
-	bool service = false, dynamodb = false;
-
-	for (size_t i = 0; identity.p != NULL && i < 2; i++) {
-		service = service || is_text(value_member(identity, types[i]), "Service");
-		dynamodb = dynamodb ||
-		    is_text(value_member(identity, principals[i]), "dynamodb.amazonaws.com");
-	}
-	return (struct spot){
-	    service && dynamodb ? SLICE_LIT("true") : SLICE_LIT("false"), FORM_JSON};
-}
-
-struct spot
-spot_of_record(struct slice document, struct slice name)
-{
-	static const struct {
-		const char *plain, *image;
-	} images[] = {{"keys", "Keys"}, {"new", "NewImage"}, {"old", "OldImage"}};
-
-	for (size_t i = 0; i < ARRAY_LEN(images); i++)
-		if (slice_is(name, images[i].plain))
-			return (struct spot){
-			    value_member(value_member(document, "dynamodb"), images[i].image),
-			    FORM_IMAGE};
-	if (slice_is(name, "event"))
-		return (struct spot){value_member(document, "eventName"), FORM_JSON};
-	if (slice_is(name, "id"))
-		return (struct spot){value_member(document, "eventID"), FORM_JSON};
-	if (slice_is(name, "user"))
-		return (struct spot){value_member(document, "userIdentity"), FORM_JSON};
-	return slice_is(name, "ttl") ? ttl_of(value_member(document, "userIdentity")) : NOWHERE;
 }
 
 /* ---- size ---- */
