@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <jansson.h>
+
 #include "base/random.h"
 #include "filters/pattern.h"
 #include "record/value.h"
@@ -19,12 +21,13 @@
 static struct err e;
 
 static bool
-matches(const char *pattern, const char *document)
+asked(bool plain, const char *pattern, const char *document)
 {
 	struct pattern *p;
 	bool yes;
 
-	if (pattern_compile(&p, slice_of(pattern), &e) != 0)
+	if ((plain ? pattern_compile_plain(&p, slice_of(pattern), &e)
+		   : pattern_compile(&p, slice_of(pattern), &e)) != 0)
 		fail_msg("%s: %s", pattern, e.text);
 	if (!json_check(slice_of(document)))
 		fail_msg("no JSON: %s", document);
@@ -33,7 +36,81 @@ matches(const char *pattern, const char *document)
 	return yes;
 }
 
+static bool
+matches(const char *pattern, const char *document)
+{
+	return asked(false, pattern, document);
+}
+
 /* ---- docs/filters.md ---- */
+
+/* JSON as the attribute value that unmarshals to it. */
+static void
+marshal(json_t *v, struct buf *out)
+{
+	char *text = json_dumps(v, JSON_ENCODE_ANY | JSON_REAL_PRECISION(15));
+	const char *name;
+	json_t *item;
+	size_t i;
+
+	switch (json_typeof(v)) {
+	case JSON_STRING:
+		buf_addf(out, "{\"S\": %s}", text);
+		break;
+	case JSON_INTEGER:
+	case JSON_REAL:
+		buf_addf(out, "{\"N\": \"%s\"}", text);
+		break;
+	case JSON_TRUE:
+	case JSON_FALSE:
+		buf_addf(out, "{\"BOOL\": %s}", text);
+		break;
+	case JSON_NULL:
+		buf_add_str(out, "{\"NULL\": true}");
+		break;
+	case JSON_ARRAY:
+		buf_add_str(out, "{\"L\": [");
+		json_array_foreach(v, i, item)
+		{
+			buf_add_str(out, i != 0 ? "," : "");
+			marshal(item, out);
+		}
+		buf_add_str(out, "]}");
+		break;
+	case JSON_OBJECT:
+		buf_add_str(out, "{\"M\": {\"-\": {\"S\": \"noise\"}");
+		json_object_foreach(v, name, item)
+		{
+			buf_addf(out, ", \"%s\": ", name);
+			marshal(item, out);
+		}
+		buf_add_str(out, "}}");
+		break;
+	}
+	free(text);
+}
+
+/* The same example as attributes of a new image. */
+static void
+example_in_plain(const char *pattern, const char *document, bool want)
+{
+	json_t *tree = json_loads(document, 0, NULL);
+	struct buf p = BUF_INIT(8192), d = BUF_INIT(8192);
+
+	if (strstr(document, "\"dynamodb\"") != NULL || strstr(pattern, "size") != NULL) {
+		json_decref(tree);
+		return;
+	}
+	buf_addf(&p, "{\"new\": {\"it\": %s}}", pattern);
+	buf_add_str(&d, "{\"eventName\": \"MODIFY\", \"dynamodb\": {\"NewImage\": {\"it\": ");
+	marshal(tree, &d);
+	buf_add_str(&d, "}}}");
+	if (asked(true, buf_cstr(&p), buf_cstr(&d)) != want)
+		fail_msg("plain: %s should%s match %s", p.p, want ? "" : " not", d.p);
+	json_decref(tree);
+	buf_close(&p);
+	buf_close(&d);
+}
 
 /* The text between the next two backquotes; NULL: none in this line. */
 static char *
@@ -52,31 +129,46 @@ quoted(char **at)
 }
 
 static void
+run_row(char *line, bool plain)
+{
+	char *at = line, *pattern = quoted(&at), *yes = quoted(&at), *no = quoted(&at);
+
+	assert_non_null(no);
+	if (!asked(plain, pattern, yes))
+		fail_msg("%s should match %s", pattern, yes);
+	if (asked(plain, pattern, no))
+		fail_msg("%s should not match %s", pattern, no);
+	if (plain)
+		return;
+	example_in_plain(pattern, yes, true);
+	example_in_plain(pattern, no, false);
+}
+
+static void
 every_example_of_the_manual(void **state)
 {
 	FILE *f = fopen("docs/filters.md", "re");
+	unsigned rows = 0, plain_rows = 0;
+	bool plain = false;
 	char line[2048];
-	unsigned rows = 0;
 
 	(void)state;
 	assert_non_null(f);
 	while (fgets(line, sizeof line, f) != NULL) {
-		char *at = line, *pattern, *yes, *no;
-
+		if (strncmp(line, "##", 2) == 0)
+			plain = strncmp(line, "### Plain:", 10) == 0;
 		if (strncmp(line, "| `{", 4) != 0)
 			continue;
-		pattern = quoted(&at);
-		yes = quoted(&at);
-		no = quoted(&at);
-		assert_non_null(no);
-		if (!matches(pattern, yes))
-			fail_msg("%s should match %s", pattern, yes);
-		if (matches(pattern, no))
-			fail_msg("%s should not match %s", pattern, no);
-		rows++;
+		/* What one operator means, without examples. */
+		if (strncmp(line, "| `{\"dynamodb", 13) != 0 && strstr(line, "` | `{") == NULL)
+			continue;
+		run_row(line, plain);
+		rows += !plain;
+		plain_rows += plain;
 	}
 	(void)fclose(f);
-	assert_in_range(rows, 30, 1000);
+	assert_in_range(rows, 45, 1000);
+	assert_in_range(plain_rows, 15, 1000);
 }
 
 /* ---- refused ---- */
