@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """`make bench`: every bench in turn, those of the sinks against real services.
 
-usage: run.py BUILD [NAME...]     record audit sqlite kafka postgres opensearch all-sinks
+usage: run.py BUILD [NAME...]     record transform audit sqlite kafka postgres opensearch all-sinks
 
 Compare ratios within one run; these figures mean nothing on a busy machine.
 """
@@ -27,6 +27,10 @@ def record():
 
 def audit():
     program("audit")
+
+
+def transform():
+    program("transform")
 
 
 def sqlite():
@@ -109,8 +113,8 @@ def all_sinks():
     work.close()
 
 
-BENCHES = {"record": record, "audit": audit, "sqlite": sqlite, "kafka": kafka, "postgres": postgres,
-           "opensearch": opensearch, "all-sinks": all_sinks}
+BENCHES = {"record": record, "transform": transform, "audit": audit, "sqlite": sqlite,
+           "kafka": kafka, "postgres": postgres, "opensearch": opensearch, "all-sinks": all_sinks}
 
 
 def main():
