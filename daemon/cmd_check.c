@@ -34,6 +34,15 @@ say_finding(void *ctx, enum sink_finding kind, const char *text)
 	findings_say(s->f, kind, s->about, text);
 }
 
+static bool
+takes_from(const struct sink_config *s, const char *stream)
+{
+	for (size_t k = 0; k < s->from.n; k++)
+		if (strcmp(s->from.v[k], stream) == 0)
+			return true;
+	return false;
+}
+
 /* The streams it takes from, as far as they were found. */
 static size_t
 origins_of(const struct config *c, const struct checked *streams, const struct sink_config *s,
@@ -58,6 +67,27 @@ origins_of(const struct config *c, const struct checked *streams, const struct s
 	return n;
 }
 
+/* Each filter of a sink, for each stream that it takes from. */
+static void
+check_filters(struct findings *f, const struct config *c, const struct checked *streams,
+    const struct sink_config *s, const char *about)
+{
+	for (size_t n = 0; n < s->filters.n * c->stream_count; n++) {
+		size_t i = n % c->stream_count;
+		const struct filter_config *fc =
+		    config_filter(c, s->filters.v[n / c->stream_count]);
+		struct filter_stream fs = {
+		    .schema = streams[i].schema, .view = view_word(streams[i].what.view)};
+		struct err e;
+
+		if (fc->ops->suits == NULL || !streams[i].found ||
+		    !takes_from(s, c->streams[i].name) || fc->ops->suits(fc->conf, &fs, &e) == 0)
+			continue;
+		err_prefix(&e, "filter %s, stream %s", fc->name, c->streams[i].name);
+		findings_fail(f, about, &e);
+	}
+}
+
 static void
 check_sink(struct findings *f, const struct config *c, const struct checked *streams,
     const struct sink_config *s)
@@ -71,6 +101,7 @@ check_sink(struct findings *f, const struct config *c, const struct checked *str
 
 	(void)snprintf(say.about, sizeof say.about, "sink %s", s->name);
 	p.origin_count = origins_of(c, streams, s, origins);
+	check_filters(f, c, streams, s, say.about);
 	if (s->ops->probe != NULL && s->ops->probe(s->conf, &p, &e) != 0)
 		findings_fail(f, say.about, &e);
 	else if (say.said == 0 || f->count[SINK_FOUND_BAD] == bad)

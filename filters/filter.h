@@ -32,6 +32,11 @@ enum filter_verdict {
 
 struct filter;
 
+struct filter_stream {		  /* what is known of a stream without reading it */
+	struct key_schema schema; /* names of the key attributes; NULL: not known */
+	const char *view;	  /* "NEW_AND_OLD_IMAGES", ...; "unknown" */
+};
+
 struct filter_ops {
 	unsigned api;	  /* FILTER_API it was built against */
 	const char *type; /* the word used in conf/: "pattern" */
@@ -44,6 +49,9 @@ struct filter_ops {
 	/* Appends what the operator should know about a configuration that is valid but
 	 * hardly meant, for slipring check. Pure, called after check(). Optional. */
 	void (*remark)(const void *conf, struct buf *out);
+	/* Can this work on the records of that stream? For slipring check --connect; in the
+	 * daemon it is for apply() to see. ERR_CONFIG. Pure. Optional. */
+	int (*suits)(const void *conf, const struct filter_stream *s, struct err *e) MUST_CHECK;
 	/* ERR_CONFIG, ERR_IO: the daemon does not start. */
 	int (*open)(
 	    struct filter **out, const char *name, const void *conf, struct err *e) MUST_CHECK;

@@ -75,6 +75,18 @@ check(const void *conf, struct err *e)
 	return 0;
 }
 
+static int
+suits(const void *conf, const struct filter_stream *s, struct err *e)
+{
+	(void)conf;
+	if (strcmp(s->view, "NEW_AND_OLD_IMAGES") == 0 || strcmp(s->view, "unknown") == 0)
+		return 0;
+	return err_set(e, ERR_CONFIG,
+	    "it compares both images, and a stream of view type %s does not have them; it must be "
+	    "NEW_AND_OLD_IMAGES",
+	    s->view);
+}
+
 static enum image_act
 leave_out(void *arg, struct image_at *at)
 {
@@ -130,6 +142,7 @@ const struct filter_ops filter_dedupe = {
     .conf_size = sizeof(struct dedupe_conf),
     .keys = keys,
     .check = check,
+    .suits = suits,
     .open = open_filter,
     .apply = apply,
     .close = close_filter,

@@ -163,6 +163,29 @@ fail:
 }
 
 static int
+refuse_key(const struct path *p, struct err *e)
+{
+	return err_set(e, ERR_CONFIG,
+	    "%.120s is a key attribute, which cannot be renamed: it says which item this is",
+	    p->text);
+}
+
+static int
+suits(const void *conf, const struct filter_stream *s, struct err *e)
+{
+	const struct path *key;
+	struct filter *f;
+
+	if (open_filter(&f, "", conf, e) != 0)
+		return -1;
+	key = image_key_path(f->image, &s->schema);
+	if (key != NULL)
+		(void)refuse_key(key, e);
+	close_filter(f);
+	return key != NULL ? -1 : 0;
+}
+
+static int
 check(const void *conf, struct err *e)
 {
 	struct filter *f;
@@ -226,9 +249,7 @@ apply(struct filter *f, struct record *r, const struct origin *o, struct err *wh
 	verdict = image_filter(f->image, r, rename_at, f, why);
 	if (f->key == NULL)
 		return verdict;
-	(void)err_set(why, ERR_CONFIG,
-	    "%.120s is a key attribute, which cannot be renamed: it says which item this is",
-	    f->key->text);
+	(void)refuse_key(f->key, why);
 	return FILTER_REJECT;
 }
 
@@ -239,6 +260,7 @@ const struct filter_ops filter_rename = {
     .conf_size = sizeof(struct rename_conf),
     .keys = keys,
     .check = check,
+    .suits = suits,
     .open = open_filter,
     .apply = apply,
     .close = close_filter,

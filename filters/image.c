@@ -137,6 +137,20 @@ child_for(struct image *im, unsigned parent, const struct path_step *step)
 	return i;
 }
 
+const struct path *
+image_key_path(const struct image *im, const struct key_schema *schema)
+{
+	for (size_t i = 0; i < im->count; i++) {
+		const struct path_step *s = &im->paths[i]->steps[0];
+
+		for (size_t k = 0; k < ARRAY_LEN(schema->names) && schema->names[k] != NULL; k++)
+			if (im->paths[i]->count == 1 && s->kind == PATH_NAME &&
+			    strcmp(s->name, schema->names[k]) == 0)
+				return im->paths[i];
+	}
+	return NULL;
+}
+
 static char *
 raw_name(const struct path_step *step)
 {

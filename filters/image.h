@@ -66,6 +66,9 @@ int image_add_list(
 size_t image_count(const struct image *im);
 const struct path *image_path(const struct image *im, size_t rule);
 
+/* The path among them that names exactly one of these key attributes; NULL: none does. */
+const struct path *image_key_path(const struct image *im, const struct key_schema *schema);
+
 /* Appends to out if and only if the answer is IMAGE_CHANGED. keys: the record's Keys, or
  * SLICE_NONE: nothing is a key attribute. image may be SLICE_NONE: IMAGE_SAME. */
 enum image_result image_apply(struct image *im, struct slice image, struct slice keys, image_fn *fn,

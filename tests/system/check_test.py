@@ -61,6 +61,25 @@ class Check(Case):
         self.assertIn("credentials environment, region us-east-1, " + e.endpoint, found[0][2])
         self.assertEqual("table orders, view NEW_AND_OLD_IMAGES, 2 shards", found[1][2])
 
+    def test_filters_that_do_not_suit_a_stream(self):
+        e = self.emulator("--view", "NEW_IMAGE")
+        filters = {"quiet": {"type": "dedupe-unchanged"},
+                   "names": {"type": "rename", "attributes": {"total": "sum", "pk": "key"}},
+                   "mark": {"type": "set", "attributes": {"pk": {"S": "x"}}},
+                   "well": {"type": "set", "attributes": {"total": {"S": "x"}}}}
+        path = support.config(
+            self.work.path, e.endpoint, {"orders": {"table": "orders"}},
+            {"trail": {"type": "audit", "from": ["orders"], "directory": self.work("trail"),
+                       "filters": list(filters)}}, filters=filters)
+        code, found = self.check(path)
+        self.assertEqual(code, 78)
+        key = "is a key attribute, which cannot be %s: it says which item this is"
+        self.assertEqual(self.bad(found), [
+            ("sink trail", "filter quiet, stream orders: it compares both images, and a stream of "
+             "view type NEW_IMAGE does not have them; it must be NEW_AND_OLD_IMAGES"),
+            ("sink trail", "filter names, stream orders: pk " + key % "renamed"),
+            ("sink trail", "filter mark, stream orders: pk " + key % "set")])
+
     def test_views_that_leave_something_out(self):
         for view in ("KEYS_ONLY", "NEW_IMAGE", "OLD_IMAGE"):
             e = self.emulator("--view", view)
