@@ -225,21 +225,6 @@ crypt_key_of(struct slice text)
 	return (struct slice){text.p + n, CRYPT_ID};
 }
 
-static void
-decode(struct slice text, size_t digits, struct buf *out)
-{
-	unsigned bits = 0, held = 0;
-
-	for (size_t i = 0; i < digits; i++) {
-		held = (held << 6 | (unsigned)base64_digit(text.p[i])) & 0xfffu;
-		bits += 6;
-		if (bits < 8)
-			continue;
-		bits -= 8;
-		buf_add_char(out, (char)(held >> bits & 0xffu));
-	}
-}
-
 /* One text only of what is sealed: no bits in its last digit that mean nothing. */
 static bool
 is_canonical(struct slice text, size_t digits)
@@ -276,7 +261,7 @@ crypt_open(struct crypt *c, const struct crypt_place *at, struct slice text, str
 	buf_reset(&c->bytes);
 	if (!base64_measure(body, &digits) || !is_canonical(body, digits))
 		return err_set(e, ERR_CORRUPT, "it is cut or changed: not base64");
-	decode(body, digits, &c->bytes);
+	base64_decode(body, digits, &c->bytes);
 	if (c->bytes.failed || !write_place(c, at))
 		return err_set(e, ERR_LIMIT, "it is too large");
 	if (c->bytes.n < NONCE + TAG)

@@ -66,8 +66,8 @@ struct filter_ops {
 };
 
 extern const struct filter_ops filter_pattern, filter_project, filter_rename, filter_set,
-    filter_flatten, filter_encrypt, filter_route, filter_sample, filter_dedupe, filter_limit,
-    filter_plugin;
+    filter_flatten, filter_encrypt, filter_redact, filter_route, filter_sample, filter_dedupe,
+    filter_limit, filter_plugin;
 /* All of the program, NULL-terminated (filters/registry.c). */
 extern const struct filter_ops *const filter_registry[];
 

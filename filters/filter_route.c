@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "filters/seen.h"
 #include "record/key.h"
 #include "record/path.h"
 #include "record/value.h"
@@ -51,8 +52,7 @@ struct filter {
 	struct buf name;	    /* plain text */
 	struct buf value;	    /* of one part, plain */
 	struct buf route;	    /* name with escapes */
-	uint64_t *known;	    /* owned; hashes of the names so far, open addressing */
-	size_t known_cap, known_count;
+	struct seen known;	    /* the names so far */
 };
 
 #define CONF(member) .ofs = offsetof(struct route_conf, member)
@@ -367,45 +367,14 @@ rule_find(struct filter *f, const struct record *r, const struct origin *o)
 
 /* ---- not too many ---- */
 
-static uint64_t *
-known_at(uint64_t *table, size_t cap, uint64_t hash)
-{
-	size_t i = (size_t)hash & (cap - 1);
-
-	while (table[i] != 0 && table[i] != hash)
-		i = (i + 1) & (cap - 1);
-	return &table[i];
-}
-
-static void
-known_grow(struct filter *f)
-{
-	size_t cap = f->known_cap != 0 ? 2 * f->known_cap : 64;
-	uint64_t *table = mem_array(cap, sizeof *table);
-
-	for (size_t i = 0; i < f->known_cap; i++)
-		if (f->known[i] != 0)
-			*known_at(table, cap, f->known[i]) = f->known[i];
-	free(f->known);
-	f->known = table;
-	f->known_cap = cap;
-}
-
 static bool
 may_have(struct filter *f)
 {
-	uint64_t hash = key_hash(buf_slice(&f->name)) | 1, *at;
+	uint64_t hash = key_hash(buf_slice(&f->name));
 
-	if (2 * f->known_count >= f->known_cap)
-		known_grow(f);
-	at = known_at(f->known, f->known_cap, hash);
-	if (*at == hash)
+	if (seen_has(&f->known, hash))
 		return true;
-	if (f->known_count >= (size_t)f->conf->most)
-		return false;
-	*at = hash;
-	f->known_count++;
-	return true;
+	return f->known.count < (size_t)f->conf->most && seen_add(&f->known, hash);
 }
 
 /* ---- the filter ---- */
@@ -456,7 +425,7 @@ close_filter(struct filter *f)
 	buf_close(&f->name);
 	buf_close(&f->value);
 	buf_close(&f->route);
-	free(f->known);
+	seen_close(&f->known);
 	free(f);
 }
 

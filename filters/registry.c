@@ -8,6 +8,7 @@ const struct filter_ops *const filter_registry[] = {
     &filter_set,
     &filter_flatten,
     &filter_encrypt,
+    &filter_redact,
     &filter_route,
     &filter_sample,
     &filter_dedupe,

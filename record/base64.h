@@ -1,4 +1,4 @@
-/* record/base64.h - base64 text looked at without decoding.
+/* record/base64.h - base64 text, mostly looked at without decoding.
  *
  * The six-bit digits of two texts order as the bytes they encode do, and one
  * text differs from its canonical form in at most the bits of its last digit
@@ -7,6 +7,7 @@
 #ifndef RECORD_BASE64_H
 #define RECORD_BASE64_H
 
+#include "base/buf.h"
 #include "base/slice.h"
 
 /* 0..63, or -1. */
@@ -66,6 +67,22 @@ base64_cmp(struct slice a, size_t a_digits, struct slice b, size_t b_digits)
 			return x < y ? -1 : 1;
 	}
 	return a_digits < b_digits ? -1 : a_digits > b_digits;
+}
+
+/* Appends the bytes. It must have been measured. */
+static inline void
+base64_decode(struct slice text, size_t digits, struct buf *out)
+{
+	unsigned bits = 0, held = 0;
+
+	for (size_t i = 0; i < digits; i++) {
+		held = (held << 6 | (unsigned)base64_digit(text.p[i])) & 0xfffu;
+		bits += 6;
+		if (bits < 8)
+			continue;
+		bits -= 8;
+		buf_add_char(out, (char)(held >> bits & 0xffu));
+	}
 }
 
 #endif
