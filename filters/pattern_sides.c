@@ -106,23 +106,29 @@ match_numbers(
 
 /* ---- size, changed-from ---- */
 
-static bool
-match_size(struct pattern *p, const struct cond *c, const struct leaf *lf, struct spot s)
+/* The value that a leaf was found at, opened if it is an attribute. */
+static struct spot
+opened(const struct pattern *p, const struct leaf *lf, struct spot s)
 {
 	enum value_type type;
+
+	if (p->plain || s.json.p == NULL || lf->place.image == IMAGE_NONE)
+		return s;
+	if (lf->place.tag == VALUE_INVALID)
+		return spot_open(s.json, &type);
+	if (lf->place.tag == VALUE_B)
+		s.form = FORM_BINARY;
+	return s;
+}
+
+static bool
+match_size(struct pattern *p, const struct cond *c, struct spot s)
+{
 	struct number number;
 	char digits[24];
 	size_t n;
 
-	if (s.json.p == NULL)
-		return false;
-	if (!p->plain && s.form == FORM_JSON && lf->place.image != IMAGE_NONE) {
-		if (lf->place.tag == VALUE_INVALID)
-			s = spot_open(s.json, &type);
-		else if (lf->place.tag == VALUE_B)
-			s.form = FORM_BINARY;
-	}
-	if (!spot_size(s, &p->scratch, &n))
+	if (s.json.p == NULL || !spot_size(s, &p->scratch, &n))
 		return false;
 	(void)snprintf(digits, sizeof digits, "%zu", n);
 	return number_parse(slice_of(digits), &number) && number_within(c, &number);
@@ -143,7 +149,7 @@ was(struct pattern *p, const struct leaf *from, struct spot old)
 	if (f == FOUND_MATCH || (f == FOUND_NOTHING && from->absent_ok))
 		return true;
 	for (size_t i = 0; i < from->count; i++)
-		if (from->conds[i].kind == COND_SIZE && match_size(p, &from->conds[i], from, old))
+		if (from->conds[i].kind == COND_SIZE && match_size(p, &from->conds[i], old))
 			return true;
 	return false;
 }
@@ -163,7 +169,7 @@ leaf_whole(struct pattern *p, const struct leaf *lf, struct spot s, const struct
 
 		switch (c->kind) {
 		case COND_SIZE:
-			yes = match_size(p, c, lf, s);
+			yes = match_size(p, c, opened(p, lf, s));
 			break;
 		case COND_CHANGED:
 			yes = differ(&old, &new) == c->want;
