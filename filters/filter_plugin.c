@@ -73,9 +73,9 @@ check_file(const char *path, struct err *e)
 	struct stat st;
 
 	if (stat(path, &st) == -1)
-		return err_errno(e, errno, "plug-in %.200s", path);
+		return err_set(e, ERR_CONFIG, "plug-in %.200s: %s", path, strerror(errno));
 	if (!S_ISREG(st.st_mode))
-		return err_set(e, ERR_IO, "plug-in %.200s is no regular file", path);
+		return err_set(e, ERR_CONFIG, "plug-in %.200s is no regular file", path);
 	if ((st.st_mode & (S_IWGRP | S_IWOTH)) != 0)
 		return err_set(e, ERR_CONFIG,
 		    "plug-in %.200s may be written by others than its owner (mode %04o), who could "
@@ -110,7 +110,7 @@ find_symbol(void *object, const char *path, struct err *e)
 		return NULL;
 	}
 	if (p[0] != SLIPRING_PLUGIN_ABI) {
-		(void)err_set(e, ERR_VERSION,
+		(void)err_set(e, ERR_CONFIG,
 		    "plug-in %.200s was built for ABI %u, this program has ABI %u: build it anew "
 		    "with this program's plugin.h",
 		    path, p[0], SLIPRING_PLUGIN_ABI);

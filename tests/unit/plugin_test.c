@@ -223,8 +223,8 @@ what_is_no_plugin_is_refused(void **state)
 	refused("mask.so", "", ERR_CONFIG, "path \"mask.so\" must be absolute");
 	refused("./mask.so", "", ERR_CONFIG, "must be absolute");
 	refused("/usr/$LIB/mask.so", "", ERR_CONFIG, "holds a $");
-	refused(in_dir("none.so"), "", ERR_IO, "none.so: No such file or directory");
-	refused(dir, "", ERR_IO, "is no regular file");
+	refused(in_dir("none.so"), "", ERR_CONFIG, "none.so: No such file or directory");
+	refused(dir, "", ERR_CONFIG, "is no regular file");
 	copy_file("filters/plugin.h", in_dir("text.so"));
 	assert_int_equal(chmod(in_dir("text.so"), 0644), 0);
 	refused(in_dir("text.so"), "", ERR_CONFIG, "text.so: invalid ELF header");
@@ -265,8 +265,8 @@ the_struct_is_looked_at_before_it_is_used(void **state)
 	    {"-DNO_SYMBOL", "has no symbol slipring_plugin", ERR_CONFIG},
 	    {"-DA_FUNCTION", "slipring_plugin is not a struct slipring_plugin", ERR_CONFIG},
 	    {"-DSMALL", "slipring_plugin is not a struct slipring_plugin", ERR_CONFIG},
-	    {"-DABI=7", "was built for ABI 7, this program has ABI 1: build it anew", ERR_VERSION},
-	    {"-DABI=0", "was built for ABI 0, this program has ABI 1", ERR_VERSION},
+	    {"-DABI=7", "was built for ABI 7, this program has ABI 1: build it anew", ERR_CONFIG},
+	    {"-DABI=0", "was built for ABI 0, this program has ABI 1", ERR_CONFIG},
 	    {"-DSIZE=12", "slipring_plugin.size is 12, at least", ERR_CONFIG},
 	    {"-DSIZE=4000", "slipring_plugin.size is 4000, at least", ERR_CONFIG},
 	    {"-DNO_OPEN", ": open is NULL", ERR_CONFIG},
