@@ -172,11 +172,10 @@ open_plugin(struct filter *f, const struct plugin_conf *c, struct err *e)
 	    .why = why,
 	    .why_room = sizeof why};
 
-	if (f->plugin->open(&setup, &f->state) != 0) {
-		why[sizeof why - 1] = '\0';
+	/* Terminated or not: plugin_line() stops at PLUGIN_LINE. */
+	if (f->plugin->open(&setup, &f->state) != 0)
 		return err_set(e, ERR_CONFIG, "plug-in %.100s does not open: %s", c->path,
 		    why[0] != '\0' ? plugin_line(why, shown, sizeof shown) : "it does not say why");
-	}
 	f->open = true;
 	return 0;
 }

@@ -68,7 +68,11 @@ uint32_t bad_symbol(void) __asm__("slipring_plugin") __attribute__((visibility("
 uint32_t
 bad_symbol(void)
 {
-	return the_plugin.abi;
+	volatile uint32_t large[4] = {1, 2, 3, 4}; /* as many bytes as a struct has */
+
+	for (unsigned i = 0; i < 4; i++)
+		large[i] += the_plugin.abi;
+	return large[0] + large[1] + large[2] + large[3];
 }
 #elif defined(SMALL)
 extern const uint32_t bad_symbol __asm__("slipring_plugin") __attribute__((visibility("default")));
