@@ -232,6 +232,15 @@ class Plugins(unittest.TestCase):
             "acked") == count, patience=120, step=0.2)
         self.assertEqual(daemon.stop(), 0, daemon.stderr())
 
+    def test_the_filter_of_the_manual_compiles_inside_the_tree(self):
+        with open(os.path.join(support.ROOT, "docs/plugin.md"), encoding="utf-8") as f:
+            text = f.read().split("```c\n")[2].split("```")[0]
+        source = "extern const struct filter_ops filter_newest;\n"
+        head, body = text.split('#include "filters/filter.h"\n')
+        subprocess.run(["gcc", "-std=c17", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Wpedantic",
+                        "-Werror", "-I", support.ROOT, "-fsyntax-only", "-x", "c", "-"], check=True,
+                       input=(head + '#include "filters/filter.h"\n' + source + body).encode())
+
 
 if __name__ == "__main__":
     unittest.main(verbosity=2)
