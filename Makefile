@@ -17,7 +17,7 @@ WERROR     ?=
 V          ?=
 
 ROOMS      := base record streams filters sinks checkpoint pipeline daemon
-PKGS       := libevent libcurl jansson sqlite3 yaml-0.1 libcrypto zlib rdkafka libpq
+PKGS       := libevent libcurl jansson sqlite3 yaml-0.1 libcrypto zlib rdkafka libpq lua5.4
 # Asked when first needed, and once: setup may have to install them first.
 PKG_CFLAGS  = $(eval PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS)))$(PKG_CFLAGS)
 PKG_LIBS    = $(eval PKG_LIBS := $(shell pkg-config --libs $(PKGS)))$(PKG_LIBS)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """`make bench`: every bench in turn, those of the sinks against real services.
 
-usage: run.py BUILD [NAME...]     record transform audit sqlite kafka postgres opensearch all-sinks
+usage: run.py BUILD [NAME...]     record transform script audit sqlite kafka postgres opensearch all-sinks
 
 Compare ratios within one run; these figures mean nothing on a busy machine.
 """
@@ -23,6 +23,10 @@ def program(name, *argv):
 
 def record():
     program("record")
+
+
+def script():
+    program("script")
 
 
 def audit():
@@ -113,8 +117,9 @@ def all_sinks():
     work.close()
 
 
-BENCHES = {"record": record, "transform": transform, "audit": audit, "sqlite": sqlite,
-           "kafka": kafka, "postgres": postgres, "opensearch": opensearch, "all-sinks": all_sinks}
+BENCHES = {"record": record, "transform": transform, "script": script,
+           "audit": audit, "sqlite": sqlite, "kafka": kafka, "postgres": postgres,
+           "opensearch": opensearch, "all-sinks": all_sinks}
 
 
 def main():

@@ -221,6 +221,22 @@ remark_filters(const struct config *c)
 	buf_close(&text);
 }
 
+/* What a filter reads when it is opened: scripts, keys, plug-ins. */
+static int
+try_filters(const struct config *c, struct err *e)
+{
+	for (size_t i = 0; i < c->filter_count; i++) {
+		const struct filter_config *f = &c->filters[i];
+		struct filter *opened;
+		struct err why;
+
+		if (f->ops->open(&opened, f->name, f->conf, &why) != 0)
+			return conf_err(e, f->at, "filter \"%s\": %s", f->name, why.text);
+		f->ops->close(opened);
+	}
+	return 0;
+}
+
 static int
 run(const struct args *a)
 {
@@ -231,6 +247,10 @@ run(const struct args *a)
 
 	if (config_load(&c, path, &e) != 0)
 		return command_fail(&e);
+	if (try_filters(c, &e) != 0) {
+		config_close(c);
+		return command_fail(&e);
+	}
 	remark_filters(c);
 	if (args_get(a, "connect") != NULL)
 		code = connect_all(c);

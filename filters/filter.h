@@ -67,7 +67,7 @@ struct filter_ops {
 
 extern const struct filter_ops filter_pattern, filter_project, filter_rename, filter_set,
     filter_flatten, filter_encrypt, filter_redact, filter_route, filter_sample, filter_dedupe,
-    filter_limit, filter_plugin;
+    filter_limit, filter_plugin, filter_script;
 /* All of the program, NULL-terminated (filters/registry.c). */
 extern const struct filter_ops *const filter_registry[];
 

@@ -14,5 +14,6 @@ const struct filter_ops *const filter_registry[] = {
     &filter_dedupe,
     &filter_limit,
     &filter_plugin,
+    &filter_script,
     NULL,
 };

@@ -20,7 +20,7 @@ kafka_version=3.9.1
 opensearch_version=2.19.1
 
 build="gcc libc6-dev make pkg-config libevent-dev libcurl4-openssl-dev libjansson-dev
-	libsqlite3-dev libyaml-dev libssl-dev zlib1g-dev librdkafka-dev libpq-dev python3
+	libsqlite3-dev libyaml-dev libssl-dev zlib1g-dev librdkafka-dev libpq-dev liblua5.4-dev python3
 	ca-certificates"
 test_only="libcmocka-dev clang-14 clang-format-14 libclang-rt-14-dev llvm-14
 	python3-botocore git patch"
