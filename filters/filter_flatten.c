@@ -151,18 +151,6 @@ check(const void *conf, struct err *e)
 /* ---- what there would be ---- */
 
 static bool
-is_key(struct slice keys_, struct slice name)
-{
-	struct json_iter it = json_iter(keys_);
-	struct slice key, value;
-
-	while (json_next(&it, &key, &value))
-		if (json_string_eq(key, name))
-			return true;
-	return false;
-}
-
-static bool
 is_asked_for(const struct filter *f, struct slice name)
 {
 	for (size_t i = 0; i < f->only_count; i++)
@@ -185,7 +173,7 @@ members_of(struct slice value)
 
 /* Answers whether there is anything to take apart. */
 static bool
-read_tops(struct filter *f, struct slice image, struct slice keys_)
+read_tops(struct filter *f, struct slice image)
 {
 	struct json_iter it = json_iter(image);
 	struct slice name, value;
@@ -208,8 +196,6 @@ read_tops(struct filter *f, struct slice image, struct slice keys_)
 		*t = (struct top){.name = name, .value = value};
 		if (is_asked_for(f, name))
 			t->map = members_of(value);
-		if (t->map.p != NULL && is_key(keys_, name))
-			t->map = SLICE_NONE;
 		any = any || t->map.p != NULL;
 	}
 	return any;
@@ -341,7 +327,7 @@ note_all(struct filter *f, struct slice keys_)
 		if (f->tops[i].map.p != NULL)
 			lift_top(f, i, NULL);
 	}
-	/* As if they were attributes of the image once more; there they are no maps. */
+	/* A second time, so that nothing else gets their names, and they stay themselves. */
 	while (json_next(&it, &name, &value))
 		note_name(f, f->top_count, SLICE_NONE, name);
 	f->too_many = f->too_many || f->texts.failed || f->prefix.failed;
@@ -358,7 +344,7 @@ static enum image_result
 flatten(struct filter *f, struct slice image, struct slice keys_, struct buf *out)
 {
 	buf_reset(out);
-	if (image.p == NULL || !read_tops(f, image, keys_) || !note_all(f, keys_))
+	if (image.p == NULL || !read_tops(f, image) || !note_all(f, keys_))
 		return IMAGE_SAME;
 	if (f->too_many)
 		return IMAGE_TOO_LARGE;

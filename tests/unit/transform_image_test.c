@@ -81,6 +81,7 @@ picks(const char *const *paths, const char *from, const char *to)
 #define B "\"b\":{\"N\":\"1\"}"
 #define C "\"c\":{\"M\":{\"d\":{\"S\":\"y\"},\"e\":{\"BOOL\":true}}}"
 #define L "\"l\":{\"L\":[{\"S\":\"0\"},{\"M\":{" A "," B "}},{\"S\":\"2\"}]}"
+#define L2 "\"l\":{\"L\":[{\"M\":{" A "," B "}},{\"M\":{" A "}}]}"
 #define PK "\"pk\":{\"S\":\"1\"}"
 
 static void
@@ -167,6 +168,9 @@ values_are_replaced_renamed_and_added(void **state)
 	assert_image(image_of(IMAGE_EDIT, PATHS("a", "l[*].z"), IMAGE_ADD), "{" A "," L "}", &w,
 	    "{\"a\":{\"S\":\"new\"},\"l\":{\"L\":[{\"S\":\"0\"},{\"M\":{" A "," B
 	    ",\"z\":{\"S\":\"new\"}}},{\"S\":\"2\"}]}}");
+	assert_image(image_of(IMAGE_EDIT, PATHS("l[*].b"), IMAGE_ADD), "{" L2 "}", &w,
+	    "{\"l\":{\"L\":[{\"M\":{" A ",\"b\":{\"S\":\"new\"}}},{\"M\":{" A
+	    ",\"b\":{\"S\":\"new\"}}}]}}");
 	/* What is around it is not made up. */
 	assert_image(
 	    image_of(IMAGE_EDIT, PATHS("x.z", "a.z"), IMAGE_ADD), "{" A "}", &w, "{" A "}");

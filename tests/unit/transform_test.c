@@ -470,9 +470,11 @@ limits(void **state)
 	assert_passes(&t, T1, 9, 0);
 	assert_passes(&t, T1, 11, 0);
 	assert_passes(&t, T1, 100, 5);
+	assert_int_equal(at_time(&t, T1, 200), FILTER_KEEP);
+	assert_passes(&t, T1, 190, 4);
 	transform_close(&t);
-	/* Four of the first minute were told as one, and the fifth a minute later. */
-	assert_int_equal(warnings, 2);
+	/* Six of the first minute were told as one, the others a minute later each. */
+	assert_int_equal(warnings, 3);
 	assert_non_null(strstr(warning, "tenant="));
 	assert_null(strstr(warning, "one"));
 	t = open_yaml("type: limit\nrecords: 1\nper: 10s\nover: reject");
