@@ -219,6 +219,9 @@ void spot_scalar(struct spot s, bool decimal, struct buf *scratch, struct scalar
 bool spot_size(struct spot s, struct buf *scratch, size_t *out);
 
 /* pattern_match.c */
+/* Does a raw name of the document mean the field's? either: in userIdentity, where the
+ * first letter may be of either case. */
+bool pattern_name_is(struct slice raw, const struct field *f, bool either);
 /* SLICE_NONE: the object has no such member. */
 struct slice pattern_member(struct slice object, const struct field *f);
 bool cond_match(const struct cond *c, const struct scalar *v, locale_t utf8);

@@ -6,6 +6,7 @@
  */
 #include "filters/pattern_priv.h"
 
+#include "record/rewrite.h"
 #include "record/seek.h"
 #include "record/value.h"
 
@@ -83,6 +84,8 @@ event_member(const struct record *r, enum event_part part, const struct field *f
 	/* What is null in the raw record is absent in ours; only a leaf can tell. */
 	if (v.p != NULL || (is_kept && f->leaf_count == 0))
 		return v;
+	if (is_kept && part == EVENT_DYNAMODB && record_is_rewritten(r))
+		return SLICE_NONE;
 	v = r->raw;
 	if (part == EVENT_DYNAMODB)
 		v = value_member(v, "dynamodb");

@@ -10,7 +10,7 @@
 #include "record/lex.h"
 
 #if defined(__SSE2__) && !defined(LEX_PORTABLE)
-#include <emmintrin.h>
+#include <immintrin.h>
 #define SEEK_SSE2 1
 #else
 #define SEEK_SSE2 0
@@ -63,6 +63,9 @@ take(struct slice image, struct slice name, const char *p, struct attribute *out
 
 #if SEEK_SSE2
 
+#define SEEK_STEP 32
+#define SEEK_STEP_NEEDS (SEEK_STEP + 2) /* and two for the name's end */
+
 /* Of the sixteen bytes at p, those where the end of the name may be. */
 static inline __m128i
 ends_at(const char *p, __m128i a, __m128i b, __m128i quote)
@@ -75,27 +78,67 @@ ends_at(const char *p, __m128i a, __m128i b, __m128i quote)
 	    _mm_and_si128(_mm_cmpeq_epi8(u, a), _mm_cmpeq_epi8(v, b)), _mm_cmpeq_epi8(w, quote));
 }
 
-/* The answer is where it stopped, less than 34 bytes from the end; NULL: found. */
-static const char *
-seek_fast(struct slice image, struct slice name, struct attribute *out)
+/* From p to `last`: the first step at whose bytes the name may end, as bits; 0: none.
+ * The last step goes over some bytes again. */
+static unsigned
+find_sse2(const char **p, const char *last, struct slice name)
 {
-	const char *p = image.p, *end = image.p + image.n;
 	const __m128i a = _mm_set1_epi8(name.p[name.n - 2]);
 	const __m128i b = _mm_set1_epi8(name.p[name.n - 1]);
 	const __m128i quote = _mm_set1_epi8('"');
+	const char *at = *p;
 
-	for (; end - p >= 34; p += 32) {
-		__m128i low = ends_at(p, a, b, quote), high = ends_at(p + 16, a, b, quote);
-		unsigned mask;
+	for (;; at = last - at < SEEK_STEP ? last : at + SEEK_STEP) {
+		unsigned low = (unsigned)_mm_movemask_epi8(ends_at(at, a, b, quote));
+		unsigned high = (unsigned)_mm_movemask_epi8(ends_at(at + 16, a, b, quote));
 
-		if (LIKELY(_mm_movemask_epi8(_mm_or_si128(low, high)) == 0))
-			continue;
-		mask = (unsigned)_mm_movemask_epi8(low) | (unsigned)_mm_movemask_epi8(high) << 16;
+		if (UNLIKELY((low | high) != 0) || at == last) {
+			*p = at;
+			return low | high << 16;
+		}
+	}
+}
+
+__attribute__((target("avx2"))) static unsigned
+find_avx2(const char **p, const char *last, struct slice name)
+{
+	const __m256i a = _mm256_set1_epi8(name.p[name.n - 2]);
+	const __m256i b = _mm256_set1_epi8(name.p[name.n - 1]);
+	const __m256i quote = _mm256_set1_epi8('"');
+	const char *at = *p;
+
+	for (;; at = last - at < SEEK_STEP ? last : at + SEEK_STEP) {
+		__m256i u = _mm256_loadu_si256((const __m256i *)(const void *)at);
+		__m256i v = _mm256_loadu_si256((const __m256i *)(const void *)(at + 1));
+		__m256i w = _mm256_loadu_si256((const __m256i *)(const void *)(at + 2));
+		__m256i both = _mm256_and_si256(_mm256_cmpeq_epi8(u, a), _mm256_cmpeq_epi8(v, b));
+		unsigned mask = (unsigned)_mm256_movemask_epi8(
+		    _mm256_and_si256(both, _mm256_cmpeq_epi8(w, quote)));
+
+		if (UNLIKELY(mask != 0) || at == last) {
+			*p = at;
+			return mask;
+		}
+	}
+}
+
+/* Of SEEK_STEP_NEEDS bytes and more. */
+static void
+seek_fast(struct slice image, struct slice name, struct attribute *out)
+{
+	const char *p = image.p, *last = image.p + image.n - SEEK_STEP_NEEDS;
+	bool wide = __builtin_cpu_supports("avx2") != 0;
+
+	for (;;) {
+		unsigned mask = wide ? find_avx2(&p, last, name) : find_sse2(&p, last, name);
+
 		for (; mask != 0; mask &= mask - 1)
 			if (take(image, name, p + __builtin_ctz(mask), out))
-				return NULL;
+				return;
+		if (p == last)
+			return;
+		p = last - p < SEEK_STEP ? last : p + SEEK_STEP;
 	}
-	return p;
 }
 
 #endif
@@ -107,9 +150,10 @@ seek_attribute(struct slice image, struct slice name)
 	const char *p = image.p, *end = image.p + image.n;
 
 #if SEEK_SSE2
-	p = seek_fast(image, name, &out);
-	if (p == NULL)
+	if (image.n >= SEEK_STEP_NEEDS) {
+		seek_fast(image, name, &out);
 		return out;
+	}
 #endif
 	for (; end - p >= 3; p++)
 		if (p[0] == name.p[name.n - 2] && p[1] == name.p[name.n - 1] && p[2] == '"' &&
