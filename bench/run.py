@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """`make bench`: every bench in turn, those of the sinks against real services.
 
-usage: run.py BUILD [NAME...]     record transform script audit sqlite kafka postgres opensearch all-sinks
+usage: run.py BUILD [NAME...]     record pattern transform script audit sqlite kafka postgres
+                                opensearch all-sinks
 
 Compare ratios within one run; these figures mean nothing on a busy machine.
 """
@@ -27,6 +28,10 @@ def record():
 
 def script():
     program("script")
+
+
+def pattern():
+    program("pattern")
 
 
 def audit():
@@ -117,7 +122,7 @@ def all_sinks():
     work.close()
 
 
-BENCHES = {"record": record, "transform": transform, "script": script,
+BENCHES = {"record": record, "pattern": pattern, "transform": transform, "script": script,
            "audit": audit, "sqlite": sqlite, "kafka": kafka, "postgres": postgres,
            "opensearch": opensearch, "all-sinks": all_sinks}
 

@@ -357,6 +357,8 @@ match_bare(struct matching *m, const struct field *f, struct slice quoted)
 {
 	struct slice text = {quoted.p + 1, quoted.n - 2};
 
+	if (m->p->whole)
+		return match_field(m, f, json_spot(quoted), SPELLING_EXACT);
 	for (size_t i = 0; i < f->leaf_count; i++) {
 		const struct leaf *lf = f->leaves[i];
 		struct scalar v = {.kind = SCALAR_STRING, .text = text};
@@ -430,7 +432,8 @@ match_event(struct matching *m, const struct node *nd)
 			struct slice v = event_member(m->subject.record, EVENT_ITSELF, f);
 
 			/* All three names are as long; with an escape it would be longer. */
-			if (f->known == KNOWN_EVENT_NAME && m->record->event != RECORD_UNKNOWN &&
+			if (f->known == KNOWN_EVENT_NAME &&
+			    m->subject.record->event != RECORD_UNKNOWN &&
 			    v.n == sizeof "\"MODIFY\"" - 1) {
 				if (!match_bare(m, f, v))
 					return false;

@@ -19,7 +19,8 @@
 
 #include "base/limits.h"
 #include "base/random.h"
-#include "filters/pattern.h"
+#include "filters/pattern_set.h"
+#include "record/rewrite.h"
 
 static struct err e;
 
@@ -401,20 +402,44 @@ made_pattern(struct gen *g)
 
 /* ---- tests ---- */
 
-#define PATTERNS 40
+#define PATTERNS_MAX 300
 #define RECORDS 12
 
-static unsigned yes, no, searched;
+static unsigned yes, no, searched, alone;
+
+static unsigned long
+seeds_wanted(unsigned long usual)
+{
+	const char *text = getenv("SEEDS");
+
+	return text != NULL ? strtoul(text, NULL, 10) : usual;
+}
+
+/* As a filter leaves a record: with another new image, and perhaps no old one. */
+static void
+rewritten(struct pattern *p, const struct record *r, const struct record *other)
+{
+	struct record made = *r;
+	struct buf document = BUF_INIT(1 << 20);
+
+	made.new_image = other->keys;
+	if (other->old_image.p == NULL)
+		made.old_image = SLICE_NONE;
+	record_write(&made, &document);
+	if (pattern_match_record(p, &made) != pattern_match(p, buf_slice(&document)))
+		fail_msg("rewritten: %s", buf_cstr(&document));
+	buf_close(&document);
+}
 
 static void
-one_seed(uint64_t seed)
+one_by_one(uint64_t seed)
 {
 	struct gen g = {.out = BUF_INIT(1 << 20), .odd = seed % 2 == 0};
 	struct page *page;
 
 	rng_seed(&g.r, seed);
 	page = made_page(&g, RECORDS);
-	for (size_t k = 0; k < PATTERNS; k++) {
+	for (size_t k = 0; k < 40; k++) {
 		struct pattern *p = made_pattern(&g);
 
 		for (size_t i = 0; i < page->count; i++) {
@@ -427,6 +452,8 @@ one_seed(uint64_t seed)
 			if (pattern_match_record(p, r) != want)
 				fail_msg("seed %u: %s is %d for %.*s", (unsigned)seed,
 				    buf_cstr(&g.out), !want, (int)r->raw.n, r->raw.p);
+			if (i != 0)
+				rewritten(p, r, &page->records[i - 1]);
 		}
 		pattern_close(p);
 	}
@@ -437,14 +464,67 @@ one_seed(uint64_t seed)
 static void
 a_record_of_a_page_is_its_json(void **state)
 {
-	const char *text = getenv("SEEDS");
-	unsigned long seeds = text != NULL ? strtoul(text, NULL, 10) : 2000;
+	unsigned long seeds = seeds_wanted(500);
 
 	(void)state;
+	yes = no = searched = 0;
 	for (unsigned long s = 1; s <= seeds; s++)
-		one_seed(s);
+		one_by_one(s);
 	(void)printf("%u matched, %u not, %u searched\n", yes, no, searched);
 	assert_true(yes > 10 * seeds && no > 10 * seeds && searched > 50 * seeds);
+}
+
+/* From a few to several words of bits, so that indexes begin and end anywhere. */
+static void
+together(uint64_t seed)
+{
+	struct gen g = {.out = BUF_INIT(1 << 20), .odd = seed % 2 == 0};
+	struct pattern *p[PATTERNS_MAX];
+	struct pattern_set *set;
+	size_t n;
+
+	rng_seed(&g.r, seed);
+	n = 1 + below(&g, below(&g, 4) ? 30 : PATTERNS_MAX);
+	for (size_t k = 0; k < n; k++)
+		p[k] = made_pattern(&g);
+	set = pattern_set_new(p, n);
+	for (size_t k = 0; k < n; k++)
+		alone += !pattern_set_takes(set, k);
+	for (int pages = 0; pages < 2; pages++) {
+		struct page *page = made_page(&g, 1 + below(&g, RECORDS));
+
+		struct pattern_answers a = pattern_set_ask(set, page);
+
+		for (size_t i = 0; i < page->count; i++)
+			for (size_t k = 0; k < n; k++) {
+				const struct record *r = &page->records[i];
+				bool want = pattern_match(p[k], r->raw);
+
+				yes += want;
+				no += !want;
+				if (pattern_answer(&a, i, k) != (want && pattern_set_takes(set, k)))
+					fail_msg("seed %u: pattern %zu of %zu is %d for %.*s",
+					    (unsigned)seed, k, n, !want, (int)r->raw.n, r->raw.p);
+			}
+		page_unref(page);
+	}
+	pattern_set_close(set);
+	for (size_t k = 0; k < n; k++)
+		pattern_close(p[k]);
+	buf_close(&g.out);
+}
+
+static void
+a_set_answers_as_each_of_its_patterns(void **state)
+{
+	unsigned long seeds = seeds_wanted(500);
+
+	(void)state;
+	yes = no = alone = 0;
+	for (unsigned long s = 1; s <= seeds; s++)
+		together(s);
+	(void)printf("%u matched, %u not, %u patterns alone\n", yes, no, alone);
+	assert_true(yes > 10 * seeds && no > 10 * seeds);
 }
 
 int
@@ -452,6 +532,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(a_record_of_a_page_is_its_json),
+	    cmocka_unit_test(a_set_answers_as_each_of_its_patterns),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
