@@ -13,6 +13,7 @@ import sys
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import services  # noqa: E402
 import support  # noqa: E402
 from operator_test import KEYS, Emulator  # noqa: E402
 
@@ -22,7 +23,7 @@ SSN = "123-45-6789"
 PHONE = "+49 228 12345"
 
 
-class Transforms(unittest.TestCase):
+class TransformCase(unittest.TestCase):
     def setUp(self):
         self.work = support.Workspace("transform")
         self.addCleanup(self.work.close)
@@ -107,6 +108,8 @@ class Transforms(unittest.TestCase):
         self.assertEqual(done.returncode, code, done.stderr.decode())
         return done.stdout.decode(), done.stderr.decode()
 
+
+class Transforms(TransformCase):
     RULES = {"rules": {"TENANT#acme": "acme", "TENANT#": "tenant_{keys.pk#2}"}}
 
     def test_single_table_design(self):
@@ -122,6 +125,8 @@ class Transforms(unittest.TestCase):
         self.wait_for(daemon, "the copies", lambda: (
             self.keys_of("acme"), self.keys_of("tenant_globex")) == (
                 ["TENANT#acme#1"], ["TENANT#globex#1", "TENANT#globex#2"]))
+        self.wait_for(daemon, "the daemon", lambda: support.slipring(
+            "status", "-c", self.path)[0] == 0)
         letters = self.wait_for(daemon, "two letters", lambda: (
             lambda v: v if len(v) == 2 else None)(self.letters()))
         self.assertEqual(sorted(v["reason"] for v in letters), [
@@ -255,6 +260,67 @@ class Transforms(unittest.TestCase):
                                   check=False)
             self.assertEqual(done.returncode, 78)
             self.assertIn(why, done.stderr.decode())
+
+
+class RoutedToServices(TransformCase):
+    """A place that is not there, or is no place, costs its own records and nobody else's."""
+
+    def routed(self, sink, tenants, bad):
+        """Five items to each tenant, in turns; the reasons for what `bad` ones became."""
+        self.client.create_table("app")
+        daemon = self.start(self.configure({"to": "{new.tenant}"}, there=dict(
+            sink, filters=["by-kind"])))
+        for i in range(5 * len(tenants)):
+            self.put("k%d" % i, tenant={"S": tenants[i % len(tenants)]})
+        self.wait_for(daemon, "the daemon", lambda: support.slipring(
+            "status", "-c", self.path)[0] == 0)
+        letters = self.wait_for(daemon, "the letters", lambda: (
+            lambda v: v if len(v) == 5 * bad else None)(self.letters()))
+        self.wait_for(daemon, "the others", lambda: json.loads(support.slipring(
+            "status", "-c", self.path, "--json")[1])["sinks"][0]["acked"] ==
+            5 * (len(tenants) - bad))
+        self.assertEqual(daemon.stop(), 0, daemon.stderr())
+        return sorted({v["reason"] for v in letters})
+
+    def keys_to(self, tenants, tenant):
+        return sorted("k%d" % i for i in range(5 * len(tenants))
+                      if tenants[i % len(tenants)] == tenant)
+
+    def test_postgres(self):
+        server = services.shared(services.Postgres)
+        db = server.database("route")
+        server.sql("CREATE TABLE misfit (x integer)", dbname=db)
+        tenants = ["acme", "misfit", "Globex '1'", "slipring_writer", "x" * 64]
+        reasons = self.routed({"type": "postgres", "conninfo": server.conninfo(db), "table": "t",
+                               "create": True}, tenants, 3)
+        self.assertEqual(len(reasons), 3, reasons)
+        self.assertIn("misfit", reasons[0])
+        for t in (0, 2):
+            rows = server.sql('SELECT pk FROM "%s" ORDER BY pk' % tenants[t], dbname=db)
+            self.assertEqual([r[0] for r in rows], self.keys_to(tenants, tenants[t]))
+
+    def test_kafka(self):
+        broker = services.shared(services.Kafka)
+        tenants = [broker.topic("route-a"), services.unique("route-none"), "a b", broker.topic("route-b")]
+        reasons = self.routed({"type": "kafka", "brokers": broker.bootstrap, "topic": "unused",
+                               "timeout": "4s"}, tenants, 2)
+        self.assertEqual(len(reasons), 2, reasons)
+        self.assertIn("there is no such topic", reasons[1])
+        for t in (0, 3):
+            got = {json.loads(m.key())[0] for part in
+                   broker.messages(tenants[t]).values() for m in part}
+            self.assertEqual(sorted(got), self.keys_to(tenants, tenants[t]))
+
+    def test_opensearch(self):
+        cluster = services.shared(services.OpenSearch)
+        tenants = [services.unique("Route-A").capitalize(), services.unique("route-closed"), "_x"]
+        cluster.call("PUT", "/" + tenants[1])
+        cluster.call("POST", "/%s/_close" % tenants[1])
+        reasons = self.routed({"type": "opensearch", "url": cluster.url, "index": "unused"},
+                              tenants, 2)
+        self.assertEqual(len(reasons), 2, reasons)
+        found = cluster.documents(tenants[0].lower())
+        self.assertEqual(len(found), 5)
 
 
 if __name__ == "__main__":
