@@ -208,6 +208,8 @@ install: all
 	install -d $(DESTDIR)$(DOCDIR)
 	install -m 644 $(DOCS) $(DESTDIR)$(DOCDIR)
 	install -D -m 644 conf/slipring.yaml $(DESTDIR)$(DOCDIR)/slipring.yaml
+	install -d $(DESTDIR)$(DOCDIR)/examples
+	install -m 644 conf/examples/*.yaml $(DESTDIR)$(DOCDIR)/examples
 	$(foreach m,$(MANUALS),install -D -m 644 $(m) $(call man_to,$(m)) &&) true
 	@# The operator's own is kept; the sample beside the documents is always new.
 	test -e $(CONFIG) || install -D -m 644 conf/slipring.yaml $(CONFIG)

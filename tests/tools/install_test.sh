@@ -23,7 +23,8 @@ there() {
 mk "$1" install
 for f in /usr/bin/slipring /usr/lib/systemd/system/slipring.service \
 	/usr/lib/sysusers.d/slipring.conf /etc/slipring/slipring.yaml \
-	/usr/share/doc/slipring/LICENSE /usr/include/slipring/plugin.h; do
+	/usr/share/doc/slipring/LICENSE /usr/include/slipring/plugin.h \
+	/usr/share/doc/slipring/examples/tenants.yaml; do
 	there $f
 done
 "$root/usr/bin/slipring" --version
