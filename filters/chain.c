@@ -46,12 +46,20 @@ chain_add(struct chain *c, const char *name, const struct filter_ops *ops, const
 	return 0;
 }
 
-enum filter_verdict
-chain_apply(struct chain *c, struct record *r, const struct origin *o, struct err *why)
+struct pattern *
+chain_pattern(const struct chain *c)
+{
+	const struct link *l = c != NULL && c->n != 0 ? &c->links[0] : NULL;
+
+	return l != NULL && l->ops->pattern != NULL ? l->ops->pattern(l->filter) : NULL;
+}
+
+static enum filter_verdict
+apply_from(struct chain *c, size_t i, struct record *r, const struct origin *o, struct err *why)
 {
 	enum filter_verdict all = FILTER_KEEP;
 
-	for (size_t i = 0; i < c->n; i++) {
+	for (; i < c->n; i++) {
 		struct link *l = &c->links[i];
 
 		l->counts.seen++;
@@ -75,6 +83,23 @@ chain_apply(struct chain *c, struct record *r, const struct origin *o, struct er
 		}
 	}
 	return all;
+}
+
+enum filter_verdict
+chain_apply(struct chain *c, struct record *r, const struct origin *o, struct err *why)
+{
+	return apply_from(c, 0, r, o, why);
+}
+
+enum filter_verdict
+chain_apply_known(
+    struct chain *c, bool matches, struct record *r, const struct origin *o, struct err *why)
+{
+	c->links[0].counts.seen++;
+	if (matches)
+		return apply_from(c, 1, r, o, why);
+	c->links[0].counts.dropped++;
+	return FILTER_DROP;
 }
 
 size_t

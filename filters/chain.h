@@ -25,6 +25,12 @@ int chain_add(struct chain *c, const char *name, const struct filter_ops *ops, c
 enum filter_verdict
 chain_apply(struct chain *c, struct record *r, const struct origin *o, struct err *why);
 
+/* The pattern that the chain begins with, if its first filter is no more than that; NULL:
+ * it is not. The same, where that pattern's answer is known already. */
+struct pattern *chain_pattern(const struct chain *c);
+enum filter_verdict chain_apply_known(
+    struct chain *c, bool matches, struct record *r, const struct origin *o, struct err *why);
+
 size_t chain_length(const struct chain *c);
 struct chain_counts chain_counts_of(const struct chain *c, size_t i);
 

@@ -31,6 +31,7 @@ enum filter_verdict {
 };
 
 struct filter;
+struct pattern;
 
 struct filter_stream {		  /* what is known of a stream without reading it */
 	struct key_schema schema; /* names of the key attributes; NULL: not known */
@@ -63,6 +64,10 @@ struct filter_ops {
 	enum filter_verdict (*apply)(
 	    struct filter *f, struct record *r, const struct origin *o, struct err *why);
 	void (*close)(struct filter *f); /* NULL allowed */
+	/* The pattern that decides alone, KEEP where it matches and else DROP: those of several
+	 * sinks are asked together (pattern_set.h). The filter's, until close(). NULL: there is
+	 * more to it. Optional. */
+	struct pattern *(*pattern)(const struct filter *f);
 };
 
 extern const struct filter_ops filter_pattern, filter_project, filter_rename, filter_set,

@@ -124,6 +124,12 @@ apply(struct filter *f, struct record *r, const struct origin *o, struct err *wh
 	return pattern_match_record(f->pattern, r) ? FILTER_KEEP : FILTER_DROP;
 }
 
+static struct pattern *
+pattern_of(const struct filter *f)
+{
+	return f->conf->ttl == TTL_ANY ? f->pattern : NULL;
+}
+
 const struct filter_ops filter_pattern = {
     .api = FILTER_API,
     .type = "pattern",
@@ -135,4 +141,5 @@ const struct filter_ops filter_pattern = {
     .open = open_filter,
     .apply = apply,
     .close = close_filter,
+    .pattern = pattern_of,
 };

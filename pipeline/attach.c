@@ -504,6 +504,7 @@ track_take(struct track *t, struct page *page)
 	for (size_t i = 0; i < page->count && track_pinned(t); i++)
 		if (seq_cmp(&page->records[i].seq, &t->base.seq) < 0)
 			note_last(t, &page->records[i].seq);
+	track_use_shared(t);
 	if (lane_take(&t->window, page, &t->last, t->base.since_us) != 0)
 		t->owed_us = 0;
 	for (size_t i = 0; i < page->count; i++)
@@ -552,8 +553,10 @@ line_page(void *ctx, struct reader *rd, struct page *page, size_t credited)
 	rn->gone_tries = 0;
 	for (size_t i = 0; i < fd->sub_count && page->count != 0; i++)
 		rn->tracks[i].rested = false;
+	line_ask_shared(l, page);
 	for (struct track *t = l->tracks; t != NULL; t = t->next)
 		track_take(t, page);
+	line_forget_shared(l);
 	for (size_t i = 0; i < fd->sub_count && page->count != 0; i++)
 		track_note_owed(&rn->tracks[i], page, &l->read);
 	if (seq_is_set(reader_last(rd)))

@@ -561,6 +561,7 @@ feed_start(struct feed *fd)
 	const struct stream_row *before = loaded_predecessor(fd->pl->loaded, fd->name, fd->table);
 	const char *arn = fd->conf->arn;
 
+	feed_share_patterns(fd);
 	fd->old = loaded_replaced(fd->pl->loaded, fd->name, fd->table);
 	if (fd->old != NULL)
 		keeper_mark(fd->pl->keeper, &fd->old_keep, false);
@@ -678,6 +679,7 @@ feed_close(struct feed *fd)
 	keeper_forget(fd->pl->keeper, &fd->old_keep);
 	loop_timer_close(fd->timer);
 	loop_timer_close(fd->halt_timer);
+	pattern_set_close(fd->shared);
 	free(fd->subs);
 	free(fd->next_arn);
 	free(fd->table);

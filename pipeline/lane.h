@@ -24,6 +24,7 @@
 #define PIPELINE_LANE_H
 
 #include "checkpoint/frontier.h"
+#include "filters/pattern_set.h"
 #include "pipeline/breaker.h"
 #include "pipeline/pipeline.h"
 
@@ -41,6 +42,10 @@ struct window { /* one shard's records in one lane */
 	struct window *next, *prev; /* in the lane's ring, while first != NULL */
 	bool queued;
 	uint64_t shard_hash; /* the order key of sinks that need a shard's order */
+	/* For the page that is taken next: what the patterns that chains begin with say of its records,
+	 * and which of them is this lane's. NULL: the chain is asked for all. */
+	const struct pattern_answers *answers; /* borrowed */
+	size_t pattern;
 	bool replay;	     /* of dead letters, not of a shard: no frontier */
 };
 

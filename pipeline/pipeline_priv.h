@@ -60,6 +60,7 @@ struct subscriber { /* a sink of a feed */
 	struct slot *slot;
 	bool subscribed; /* has begun on the stream: `start` is past */
 	int64_t begun_us;
+	size_t pattern; /* of the feed's shared ones; SIZE_MAX: none */
 	struct keep_item keep;
 };
 
@@ -155,6 +156,10 @@ struct feed {
 	struct lineage *lineage;
 	struct subscriber *subs; /* owned array */
 	size_t sub_count;
+	struct pattern_set *shared; /* owned; what several chains begin with; NULL: nothing */
+	size_t shared_count;
+	struct pattern_answers answers; /* to the page that is handed out, while `answered` */
+	bool answered;
 	struct gap_item *gaps;
 	size_t open_gaps;
 	struct keep_item keep; /* the stream's row */
@@ -267,6 +272,14 @@ void run_give_up_latest(struct run *rn);
 void slot_offer(struct slot *sl);	      /* its lane has room or works again */
 void slot_kick(struct slot *sl, size_t most); /* wakes parked lines that feed it */
 void parked_kick(struct pipeline *pl, size_t most);
+
+/* share.c: patterns that chains of several sinks begin with */
+void feed_share_patterns(struct feed *fd); /* once the sinks have their chains */
+/* Before a page is handed to a line's tracks, and after it was. */
+void line_ask_shared(struct line *l, const struct page *page);
+void line_forget_shared(struct line *l);
+/* For the lane_take() that follows, of that page or of one that was not asked about. */
+void track_use_shared(struct track *t);
 
 /* gaps.c */
 void track_lost(struct track *t, enum reader_loss loss);

@@ -41,8 +41,20 @@ keep_made(struct lane *ln, const struct record *changed, struct sifted *s)
 	*s = (struct sifted){.fate = FATE_REWRITTEN, .at = at, .n = ln->made.n - at};
 }
 
+/* What was found out together with other lanes about the chain's first filter. */
+enum known { KNOWN_NOTHING, MATCHES, MATCHES_NOT };
+
+static enum known
+known_of(const struct window *w, size_t i)
+{
+	if (w->answers == NULL)
+		return KNOWN_NOTHING;
+	return pattern_answer(w->answers, i, w->pattern) ? MATCHES : MATCHES_NOT;
+}
+
 static void
-pass_chain(struct lane *ln, const struct record *r, const struct origin *origin, struct sifted *s)
+pass_chain(struct lane *ln, const struct record *r, const struct origin *origin, enum known known,
+    struct sifted *s)
 {
 	struct record changed = *r;
 	struct err why;
@@ -50,7 +62,9 @@ pass_chain(struct lane *ln, const struct record *r, const struct origin *origin,
 	s->fate = FATE_KEPT;
 	if (ln->chain == NULL)
 		return;
-	switch (chain_apply(ln->chain, &changed, origin, &why)) {
+	switch (known == KNOWN_NOTHING
+		? chain_apply(ln->chain, &changed, origin, &why)
+		: chain_apply_known(ln->chain, known == MATCHES, &changed, origin, &why)) {
 	case FILTER_KEEP:
 		break;
 	case FILTER_DROP:
@@ -190,7 +204,7 @@ lane_sieve(struct window *w, const struct page *page, const struct seq *after, i
 		if (r->created_us < since_us && (r->flags & RECORD_NO_TIME) == 0)
 			s->fate = FATE_TOO_OLD;
 		else
-			pass_chain(ln, r, w->origin, s);
+			pass_chain(ln, r, w->origin, known_of(w, i), s);
 		last = r->seq;
 	}
 	return end(ln, page, rewritten);
@@ -203,7 +217,8 @@ lane_sieve_replay(
 	begin(ln, page);
 	for (size_t i = 0; i < page->count; i++) {
 		if (from[i].unfiltered)
-			pass_chain(ln, &page->records[i], from[i].origin, &ln->sifted[i]);
+			pass_chain(
+			    ln, &page->records[i], from[i].origin, KNOWN_NOTHING, &ln->sifted[i]);
 		else
 			ln->sifted[i].fate = FATE_KEPT;
 	}
