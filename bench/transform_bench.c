@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "base/limits.h"
 #include "base/log.h"
@@ -23,7 +24,7 @@
 #define SLICE_S 0.05 /* how long a round runs, at least */
 
 static const struct row {
-	const char *name, *type, *yaml;
+	const char *name, *type, *yaml; /* KEY_FILE stands for one that is made here */
 } rows[] = {
     {"project, 3 of 12 kept", "project", "include: [attr_01, attr_03, attr_08]"},
     {"project, 2 of 12 left out", "project", "exclude: [attr_04, attr_10]"},
@@ -35,8 +36,19 @@ static const struct row {
     {"sample, 10 %", "sample", "percent: 10"},
     {"dedupe-unchanged, a change", "dedupe-unchanged", ""},
     {"dedupe-unchanged, 2 ignored", "dedupe-unchanged", "ignore: [attr_03, attr_09]"},
+    {"redact, mask 2", "redact", "attributes: [attr_03, attr_06]\nwith: mask"},
+    {"redact, keep-last 2", "redact", "attributes: [attr_03, attr_06]\nwith: keep-last"},
+    {"redact, sha256 2", "redact", "attributes: [attr_03, attr_06]\nwith: sha256"},
+    {"redact, hmac-sha256 2", "redact",
+	"attributes: [attr_03, attr_06]\nwith: hmac-sha256\nkey-file: KEY_FILE"},
+    {"encrypt, 2", "encrypt", "attributes: [attr_03, attr_06]\nkey-file: KEY_FILE"},
+    {"route, 4 prefixes of the key", "route",
+	"rules: {'USER#': a, 'TENANT#': b, 'X': c, 'Y': d}\ndefault: e"},
+    {"route, an attribute", "route", "to: 'tenant_{new.attr_05}'\nmax: 10000\ndefault: e"},
     {"limit, by tenant", "limit", "tenant: attr_05\nrecords: 1000000"},
 };
+
+static const char *key_path;
 
 static NORETURN void
 die(const char *what, const char *why)
@@ -63,6 +75,35 @@ find(const char *type)
 	die(type, "there is no such filter");
 }
 
+static const char *
+key_file(void)
+{
+	static char path[] = "/tmp/slipring-bench-XXXXXX";
+	int fd = mkstemp(path);
+
+	if (fd < 0 || write(fd, "a key of 32 bytes for the bench.", 32) != 32 || close(fd) != 0)
+		die(path, "cannot be written");
+	return path;
+}
+
+static int
+parse_yaml(const struct row *row, struct conf_doc **doc, struct err *e)
+{
+	static const char word[] = "KEY_FILE";
+	const char *at = strstr(row->yaml, word);
+	struct buf text = BUF_INIT(4096);
+	int r;
+
+	if (at != NULL)
+		buf_addf(&text, "%.*s%s%s", (int)(at - row->yaml), row->yaml, key_path,
+		    at + sizeof word - 1);
+	else
+		buf_add_str(&text, row->yaml[0] != '\0' ? row->yaml : "{}");
+	r = conf_parse(doc, buf_slice(&text), "bench", e);
+	buf_close(&text);
+	return r;
+}
+
 static struct filter *
 open_row(const struct filter_ops *ops, const struct row *row, void *conf)
 {
@@ -70,7 +111,7 @@ open_row(const struct filter_ops *ops, const struct row *row, void *conf)
 	struct filter *f;
 	struct err e;
 
-	if (conf_parse(&doc, slice_of(row->yaml[0] != '\0' ? row->yaml : "{}"), "bench", &e) != 0 ||
+	if (parse_yaml(row, &doc, &e) != 0 ||
 	    conf_fill(conf_root(doc), ops->keys, NULL, conf, &e) != 0 ||
 	    (ops->check != NULL && ops->check(conf, &e) != 0) ||
 	    ops->open(&f, "bench", conf, &e) != 0)
@@ -169,6 +210,7 @@ main(void)
 	if (rounds == 0 || rounds > ROUNDS_MAX)
 		die("ROUNDS", "it is 1 to 101");
 	log_set(LOG_ERROR, LOG_LOGFMT);
+	key_path = key_file();
 	drive_body(&body, 10 * RECORDS, RECORDS, RECORDS);
 	if (page_parse(&p, &body, &e) != 0)
 		die("page", e.text);
@@ -178,5 +220,6 @@ main(void)
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++)
 		bench(&rows[i], p, rounds);
 	page_unref(p);
+	(void)unlink(key_path);
 	return 0;
 }
