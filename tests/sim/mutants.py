@@ -25,11 +25,35 @@ TREE = ("base", "record", "streams", "sinks", "checkpoint", "pipeline", "daemon"
 
 MUTANTS = {
     "stale-replay": [("pipeline/submit.c", """\
-	if (!en->d.replayed || ln->host.stale == NULL || !ln->host.stale(ln->host.ctx, &en->d))
-		return true;
+	if (en->d.replayed && ln->host.stale != NULL && ln->host.stale(ln->host.ctx, &en->d)) {
 """, """\
-	if (en->attempts < 1000000)
-		return true;
+	if (en->attempts >= 1000000) {
+""")],
+    "refused-unburied": [("pipeline/submit.c", """\
+	lane_refuse(ln, en, en->refusal);
+""", """\
+	lane_done(ln, en);
+""")],
+    "replay-past-the-filters": [("pipeline/replay.c", """\
+.unfiltered = p->d->unfiltered};
+""", """\
+.unfiltered = false};
+""")],
+    "nonsense-is-dropped": [("pipeline/sieve.c", """\
+		refuse(s, e.text);
+	}
+	return left;
+""", """\
+		s->fate = FATE_DROPPED;
+	}
+	return left;
+""")],
+    "refused-out-of-turn": [("pipeline/submit.c", """\
+	ln->queued_bytes -= (int64_t)en->d.rec->raw.n;
+	if (!key_order_may(&ln->keys, &en->key)) {
+""", """\
+	ln->queued_bytes -= (int64_t)en->d.rec->raw.n;
+	if (en->refusal == NULL && !key_order_may(&ln->keys, &en->key)) {
 """)],
     "any-ack-supersedes": [("pipeline/dead_letter.c", """\
 		if (order < 0)
@@ -141,12 +165,12 @@ MUTANTS = {
 	ln->stats.rejected_in_row = 1;
 """)],
     "buried-behind-the-brake": [("pipeline/refuse.c", """\
-	if (ln->halt != LANE_HALT_NONE && !ln->by_shard) {
+	if (ln->halt != LANE_HALT_NONE && !written_behind(ln, en)) {
 """, """\
-	if (false && ln->halt != LANE_HALT_NONE && !ln->by_shard) {
+	if (false && ln->halt != LANE_HALT_NONE && !written_behind(ln, en)) {
 """)],
     "halt-passes-the-record": [("pipeline/refuse.c", """\
-	if (ln->by_shard)
+	if (written_behind(ln, en))
 		bury(ln, en, why);
 	else
 		leave_undone(en);

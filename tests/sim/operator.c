@@ -70,6 +70,9 @@ resume_one(struct life *l, unsigned s)
 	TRACE(&w->trace, 72, s, "s%u resumed", s);
 	if (rng_below(&w->rng, 4) != 0)
 		w->target[s].mended[r->event] = true;
+	for (unsigned i = 0; i < w->hist->events && w->sc.sink[s].filter.refuse != 0; i++)
+		if (mark_of(w->oracle, s, &w->hist->event[i])->unmade && rng_below(&w->rng, 4) != 0)
+			w->target[s].mended[i] = true;
 	w->target[s].halted = false;
 	oracle_resumed(w->oracle, s);
 }
@@ -108,9 +111,12 @@ operator_look(struct life *l)
 		const struct refusals *r = &w->oracle->refusals[s];
 		int64_t slow = w->sc.accept_us < 30 * USEC_SEC ? w->sc.accept_us : 30 * USEC_SEC;
 
-		/* Records that are given up count for the brake, and nobody hears of it. */
-		bool may_be = w->sc.sink[s].lane.give_up_us != 0 && w->sc.sink[s].lane.brake != 0 &&
-		    rng_below(&w->rng, 4) == 0;
+		/* Records that are given up or refused by a filter count for the brake, and nobody
+		 * hears of it. */
+		bool unseen =
+		    (w->sc.sink[s].lane.give_up_us != 0 && w->sc.sink[s].lane.brake != 0) ||
+		    w->sc.sink[s].filter.refuse != 0;
+		bool may_be = unseen && rng_below(&w->rng, 4) == 0;
 
 		if (!l->ended && (may_be || (r->halted && world_now(w) - r->halted_at >= slow)))
 			resume_one(l, s);

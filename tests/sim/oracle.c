@@ -328,8 +328,8 @@ refused(struct oracle *o, unsigned sink, struct h_event *ev)
 
 	m->refused = true;
 	r->event = ev->id;
-	if (sc->lane.give_up_us != 0)
-		m->rejected = true; /* what is given up is counted where nobody sees it */
+	if (sc->lane.give_up_us != 0 || sc->filter.on)
+		m->rejected = true; /* what is given up, or a filter refuses, nobody sees counted */
 	if (r->halted && !sc->shard_order)
 		return;
 	r->in_row++;
@@ -344,6 +344,22 @@ refused(struct oracle *o, unsigned sink, struct h_event *ev)
 		return;
 	count(o->w, T_SINK_BRAKES);
 	halted(o, sink);
+}
+
+void
+oracle_filtered(struct oracle *o, unsigned sink, struct h_event *ev)
+{
+	mark_of(o, sink, ev)->left = true;
+}
+
+void
+oracle_filter_refused(struct oracle *o, unsigned sink, struct h_event *ev)
+{
+	struct mark *m = mark_of(o, sink, ev);
+
+	m->unmade = true;
+	if (o->w->sc.sink[sink].lane.on_reject == LANE_SKIP)
+		m->skipped = m->rejected = true;
 }
 
 void

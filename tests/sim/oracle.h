@@ -25,6 +25,8 @@ struct mark {	       /* one event at one sink */
 	bool dead;     /* its dead letter is durable */
 	bool skipped;  /* rejected under on-reject: skip */
 	bool retried;  /* in this life */
+	bool left;     /* a filter has left it out */
+	bool unmade;   /* a filter has refused it, ever */
 	uint16_t in_flight;
 	int64_t acked_at; /* the last time */
 	int64_t sent_at;  /* the first time in this life; 0: not yet */
@@ -110,6 +112,9 @@ void oracle_submit(struct oracle *o, unsigned sink, struct h_event *ev, uint64_t
 void oracle_durable(struct oracle *o, unsigned sink, struct h_event *ev);
 /* REJECT: a SPLIT of one record alone, too. */
 void oracle_report(struct oracle *o, unsigned sink, struct h_event *ev, enum sink_verdict v);
+/* What the sink's filter said, which the lane does not act upon before its turn comes. */
+void oracle_filtered(struct oracle *o, unsigned sink, struct h_event *ev);
+void oracle_filter_refused(struct oracle *o, unsigned sink, struct h_event *ev);
 void oracle_resumed(struct oracle *o, unsigned sink);
 /* oracle_replay.c: submitted from the dead letters, and what the sink said */
 void oracle_replay(struct oracle *o, unsigned sink, struct h_event *ev);
@@ -166,7 +171,7 @@ feeds(const struct oracle *o, const struct h_table *table, unsigned sink)
 static inline bool
 mark_done(const struct mark *m)
 {
-	return m->acked || m->rejected || m->dead;
+	return m->acked || m->rejected || m->dead || m->left;
 }
 
 #endif

@@ -107,7 +107,7 @@ oracle_missing(const struct oracle *o, char *text, size_t n)
 			const struct mark *m = mark_of(o, s, ev);
 
 			if (!feeds(o, ev->shard->stream->table, s) || m->acked || m->dead ||
-			    m->skipped)
+			    m->skipped || m->left)
 				continue;
 			if (oracle_excused(o, s, ev) || unseen(o, ev->shard))
 				continue;

@@ -14,7 +14,7 @@ flying(struct oracle *o, unsigned sink, const struct h_event *ev)
 }
 
 /* A newer change of the item that the sink has acked: in this life, or below a
- * position that was saved. */
+ * position that was saved, unless it is below it for the letter that it is by now. */
 static const struct h_event *
 newer(const struct oracle *o, unsigned sink, const struct h_event *ev, bool known)
 {
@@ -27,7 +27,7 @@ newer(const struct oracle *o, unsigned sink, const struct h_event *ev, bool know
 
 		if (m->acked &&
 		    (!known || m->acked_at >= o->life_at ||
-			e->index < place_of(o, sink, e->shard)->saved))
+			(e->index < place_of(o, sink, e->shard)->saved && !m->dead)))
 			return e;
 	}
 	return NULL;
@@ -75,7 +75,7 @@ oracle_letter_gone(struct oracle *o, unsigned sink, struct h_event *ev)
 {
 	struct mark *m = mark_of(o, sink, ev);
 
-	if (!m->acked)
+	if (!m->acked && !m->left)
 		oracle_fail(o, T_LOST,
 		    "the dead letter of event %u is gone, and s%u has not acked "
 		    "it",

@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "base/mem.h"
+#include "tests/sim/filter_sim.h"
 #include "tests/sim/oracle.h"
 
 /* -1 after a failure was recorded. */
@@ -63,12 +64,13 @@ saved_dead_letter(struct oracle *o, const struct dead_letter *d)
 		return;
 	}
 	m = mark_of(o, (unsigned)sink, ev);
-	if (!m->rejected && !may_give_up(o, (unsigned)sink, m, d))
+	if (d->unfiltered ? !m->unmade : !m->rejected && !may_give_up(o, (unsigned)sink, m, d))
 		oracle_fail(o, T_OTHER, "a dead letter for event %u, which %s never rejected: %s",
 		    ev->id, d->sink, d->reason);
 	if (o->w->sc.sink[sink].lane.on_reject == LANE_SKIP)
 		oracle_fail(o, T_OTHER, "a dead letter for event %u under on-reject: skip", ev->id);
-	if (!slice_eq(d->record, history_json(o->w->hist, ev)))
+	if (d->unfiltered ? !slice_eq(d->record, history_json(o->w->hist, ev))
+			  : !filter_sim_right(&o->w->target[sink], ev, d->record))
 		oracle_fail(
 		    o, T_LOST, "the dead letter of event %u is not the whole record", ev->id);
 	if (!m->dead)
@@ -203,7 +205,7 @@ sweep(struct oracle *o, unsigned sink, struct h_shard *sh, unsigned rank)
 		struct h_event *ev = history_at(o->w->hist, sh, p->swept);
 		const struct mark *m = mark_of(o, sink, ev);
 
-		if (m->acked || m->dead || m->skipped || oracle_excused(o, sink, ev))
+		if (m->acked || m->dead || m->skipped || m->left || oracle_excused(o, sink, ev))
 			continue;
 		TRACE(&o->w->trace, 53, ev->id,
 		    "event %u: written %.6f, shard listed %.6f; s%u began %.6f, latest %.6f, "

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 
 #include "base/mem.h"
+#include "tests/sim/filter_sim.h"
 #include "tests/sim/oracle.h"
 #include "tests/sim/sink_sim.h"
 #include "tests/sim/store_sim.h"
@@ -41,6 +42,9 @@ add_all(struct life *l, struct err *e)
 		if (pipeline_add_sink(l->pl, w->target[s].name, ops_of(&w->sc.sink[s]),
 			&w->target[s], &w->sc.sink[s].lane, e) != 0)
 			return -1;
+	for (unsigned s = 0; s < w->sc.sinks; s++)
+		if (w->sc.sink[s].filter.on)
+			pipeline_set_chain(l->pl, names[s], filter_sim_chain(&w->target[s]));
 	for (unsigned t = 0; t < w->sc.tables; t++) {
 		const char *fed[SIM_SINKS];
 		size_t n = 0;
@@ -114,6 +118,10 @@ check_memory(struct life *l)
 	int64_t peak = 0, held = pipeline_bytes(l->pl, &peak);
 	int64_t slack =
 	    (int64_t)(l->limits.largest_page * (l->limits.most_flying + 1)) * l->w->sc.sinks;
+
+	for (unsigned s = 0; s < l->w->sc.sinks; s++)
+		if (l->w->sc.sink[s].filter.on) /* what they make is as large again, at most */
+			slack += (int64_t)(l->limits.largest_page * (l->limits.most_flying + 1));
 
 	if (peak > l->w->sc.pipeline.memory_budget + slack || held > peak)
 		oracle_fail(l->w->oracle, T_OTHER,

@@ -173,6 +173,25 @@ draw_crashes(struct scenario *sc, struct rng *r)
 	}
 }
 
+/* From dice of their own: everything else of a seed is as it would be without them. */
+static void
+draw_filters(struct scenario *sc)
+{
+	struct rng r;
+
+	rng_seed(&r, sc->seed ^ UINT64_C(0x66696c746572));
+	for (unsigned i = 0; i < sc->sinks; i++) {
+		struct sink_scenario *s = &sc->sink[i];
+
+		s->filter.on = rng_below(&r, 2) == 0;
+		s->filter.drop = some(&r, 500);
+		s->filter.rewrite = some(&r, 1000);
+		s->filter.refuse = some(&r, 60);
+		if (!s->filter.on)
+			s->filter.drop = s->filter.rewrite = s->filter.refuse = 0;
+	}
+}
+
 void
 scenario_draw(struct scenario *sc, uint64_t seed)
 {
@@ -211,4 +230,5 @@ scenario_draw(struct scenario *sc, uint64_t seed)
 		if (sc->table[i].feed.start == FEED_LATEST)
 			sc->clock_jumps = 0; /* `since` is by the host's clock */
 	sc->aged = rng_below(&r, 4) == 0;
+	draw_filters(sc);
 }

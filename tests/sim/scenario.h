@@ -53,6 +53,10 @@ struct sink_scenario {
 	struct outage outages[SIM_OUTAGES];
 	unsigned outage_count;
 	struct lane_conf lane;
+	struct {
+		bool on;
+		unsigned drop, rewrite, refuse; /* out of 1000 events */
+	} filter;
 };
 
 struct table_scenario {

@@ -16,6 +16,7 @@
 #include <stdio.h>
 
 #include "base/mem.h"
+#include "tests/sim/filter_sim.h"
 #include "tests/sim/oracle.h"
 
 struct item {
@@ -62,9 +63,11 @@ is_out(const struct sink_target *t, enum outage_kind kind)
 }
 
 /* With so tight a brake every poison wants a resume, and the calm has an end. */
-static bool
-needs_people(const struct lane_conf *l)
+bool
+sink_sim_needs_people(const struct sink_target *t)
 {
+	const struct lane_conf *l = &t->sc->lane;
+
 	return l->on_reject == LANE_HALT || (l->brake != 0 && l->brake < 4);
 }
 
@@ -75,7 +78,7 @@ poison(const struct sink_target *t, const struct h_event *ev)
 
 	if (is_out(t, OUTAGE_REJECT))
 		return true;
-	if (t->mended[ev->id] || (t->w->calm && needs_people(&t->sc->lane)))
+	if (t->mended[ev->id] || (t->w->calm && sink_sim_needs_people(t)))
 		return false;
 	rng_seed(&r, t->w->sc.seed ^ (uint64_t)ev->id << 8 ^ t->number);
 	return chance(&r, t->sc->reject);
@@ -94,7 +97,10 @@ event_of(struct sink *s, const struct delivery *d)
 		    s->target->name);
 		return NULL;
 	}
-	if (!slice_eq(d->rec->raw, history_json(w->hist, ev)))
+	if (filter_sim_refuses(s->target, ev) || filter_sim_drops(s->target, ev))
+		oracle_fail(w->oracle, T_OTHER, "sink %s was given event %u past its filter",
+		    s->target->name, ev->id);
+	if (!filter_sim_right(s->target, ev, d->rec->raw))
 		oracle_fail(
 		    w->oracle, T_OTHER, "the bytes of event %u are not what was written", ev->id);
 	if (strcmp(d->origin->arn, sh->stream->arn) != 0 ||
@@ -206,7 +212,7 @@ report(struct sink *s, size_t i)
 
 	s->count--;
 	memmove(s->items + i, s->items + i + 1, (s->count - i) * sizeof *s->items);
-	if (!slice_eq(it.d->rec->raw, history_json(t->w->hist, it.ev)))
+	if (!filter_sim_right(t, it.ev, it.d->rec->raw))
 		oracle_fail(
 		    t->w->oracle, T_OTHER, "event %u changed while it was in flight", it.ev->id);
 	if (it.verdict != SINK_ACK)

@@ -20,6 +20,9 @@ struct sink_target {
 /* What a lane is given; the configuration is the struct sink_target itself. */
 extern const struct sink_ops sink_sim_shard, sink_sim_ordered, sink_sim_loose;
 
+/* Is everything it refuses waited for until somebody resumes it? */
+bool sink_sim_needs_people(const struct sink_target *t);
+
 void sink_target_init(struct sink_target *t, struct world *w, unsigned number);
 void sink_target_close(struct sink_target *t);
 

@@ -97,6 +97,7 @@ keep_text(const char *text)
 static void
 free_letter(struct kept_letter *k)
 {
+	free((void *)(uintptr_t)k->row.record.p);
 	free((void *)(uintptr_t)k->row.key);
 	free((void *)(uintptr_t)k->row.hash_key);
 	free((void *)(uintptr_t)k->row.range_key);
@@ -130,7 +131,7 @@ keep_letter(struct store_sim *ss, const struct dead_letter *d)
 	k->row.reason = "poison";
 	k->row.superseded = "";
 	k->row.event_id = SLICE_NONE;
-	k->row.record = history_json(ss->w->hist, ev);
+	k->row.record = (struct slice){mem_slicedup(d->record), d->record.n};
 	k->row.key = keep_text(d->key);
 	k->row.hash_key = keep_text(d->hash_key);
 	k->row.range_key = keep_text(d->range_key);

@@ -39,6 +39,8 @@
 	X(SINK_BRAKES, "sinks halted for what they refused")                                       \
 	X(RESUMES, "resumes")                                                                      \
 	X(SKIPPED, "refused and left out")                                                         \
+	X(FILTERED, "left out by filters")                                                         \
+	X(FILTER_REFUSED, "refused by filters")                                                    \
 	X(GIVEN_UP, "given up")                                                                    \
 	X(SINK_HALTS, "sink halts")                                                                \
 	X(SINK_FULLS, "sink full")                                                                 \
