@@ -385,6 +385,13 @@ write_text(struct buf *out, const char *tag, struct slice text)
 	buf_add_str(out, "\"}");
 }
 
+/* One table may stand in many places, and is written as often. */
+static void
+charge_table(lua_State *L, size_t elements)
+{
+	sandbox_charge(L, 16 + elements * 4);
+}
+
 struct name {
 	const char *p;
 	size_t n;
@@ -413,6 +420,7 @@ push_names(lua_State *L, size_t *count)
 			    L, "a map has a key that is a %s, not a string", luaL_typename(L, -2));
 		n++;
 	}
+	charge_table(L, n);
 	names = lua_newuserdatauv(L, (n + 1) * sizeof *names, 0);
 	*count = n;
 	n = 0;
@@ -460,6 +468,7 @@ check_elements(lua_State *L, const char *what)
 			(void)path_error(L, "a %s has a key that is none of its elements", what);
 		count++;
 	}
+	charge_table(L, n);
 	if (count != n)
 		(void)path_error(L, "a %s has a hole (nil); use slipring.null", what);
 	return n;

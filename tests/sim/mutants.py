@@ -48,13 +48,6 @@ MUTANTS = {
 	}
 	return left;
 """)],
-    "refused-out-of-turn": [("pipeline/submit.c", """\
-	ln->queued_bytes -= (int64_t)en->d.rec->raw.n;
-	if (!key_order_may(&ln->keys, &en->key)) {
-""", """\
-	ln->queued_bytes -= (int64_t)en->d.rec->raw.n;
-	if (en->refusal == NULL && !key_order_may(&ln->keys, &en->key)) {
-""")],
     "any-ack-supersedes": [("pipeline/dead_letter.c", """\
 		if (order < 0)
 """, """\
