@@ -46,7 +46,7 @@ struct window { /* one shard's records in one lane */
 	 * and which of them is this lane's. NULL: the chain is asked for all. */
 	const struct pattern_answers *answers; /* borrowed */
 	size_t pattern;
-	bool replay;	     /* of dead letters, not of a shard: no frontier */
+	bool replay; /* of dead letters, not of a shard: no frontier */
 };
 
 struct reject { /* a record on its way to the dead letters; valid until lane_buried() */

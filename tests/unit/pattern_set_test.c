@@ -253,7 +253,8 @@ add_operator(struct gen *g)
 	    "{\"numeric\":[\">=\",%s,\"<\",1000]}", "{\"anything-but\":%s}",
 	    "{\"anything-but\":[%s,1]}"};
 	static const char *const others[] = {"{\"exists\":true}", "{\"exists\":false}",
-	    "{\"cidr\":\"10.0.0.0/8\"}", "true", "false", "null"};
+	    "{\"cidr\":\"10.0.0.0/8\"}", "true", "false", "null", "{\"size\":[\">\",1]}",
+	    "{\"changed\":true}"};
 
 	switch (below(g, 4)) {
 	case 0:
