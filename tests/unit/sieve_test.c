@@ -152,7 +152,7 @@ filtered(unsigned records, unsigned keys, unsigned caps, enum lane_on_reject on_
 
 	fx->judge = ack;
 	fx->caps = caps;
-	fx->conf.on_reject = on_reject;
+	fx->conf.on_reject = (int)on_reject;
 	fx->conf.brake = brake;
 	fx->given = on_given;
 	fx->buried = on_buried;
