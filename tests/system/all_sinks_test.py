@@ -34,7 +34,7 @@ class AllSinks(unittest.TestCase):
             self.addCleanup(service.close)
         services.side_by_side(private)
         self.kafka, self.postgres, self.search = private
-        self.source = services.shared(services.DynamoDB)
+        self.source = services.own(services.DynamoDB)
         self.client = self.source.client()
         self.addCleanup(self.client.close)
 

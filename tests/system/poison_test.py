@@ -23,7 +23,7 @@ LARGE = 150000
 
 class PoisonCase(unittest.TestCase):
     def setUp(self):
-        self.dynamodb = services.shared(services.DynamoDB)
+        self.dynamodb = services.own(services.DynamoDB)
         self.client = self.dynamodb.client()
         self.addCleanup(self.client.close)
         self.work = support.Workspace("poison")

@@ -577,9 +577,17 @@ _shared = {}
 
 def shared(cls):
     """The instance of the whole run if there is one, else one of this process, ended with it."""
+    address = os.environ.get(cls.variable)
+    if address and cls not in _shared:
+        _shared[cls] = cls().attach(address)
+    return own(cls)
+
+
+def own(cls):
+    """One of this process, ended with it. For who writes tens of thousands of changes to
+    DynamoDB Local: it keeps them all, and is slow for everybody from then on."""
     if cls not in _shared:
-        address = os.environ.get(cls.variable)
-        _shared[cls] = cls().attach(address) if address else cls().start()
+        _shared[cls] = cls().start()
     return _shared[cls]
 
 
