@@ -18,7 +18,7 @@
 #include "base/mem.h"
 #include "sinks/opensearch_priv.h"
 
-enum { RECORDS = 10000, BATCH = 500, WORKERS = 2, ROUNDS = 5 };
+enum { RECORDS = 40000, BATCH = 500, WORKERS = 2, ROUNDS = 5 };
 
 static const char *node;
 
