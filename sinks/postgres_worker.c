@@ -26,12 +26,18 @@
 /* ---- ends ---- */
 
 static void
+drop_first(struct pg_worker *w)
+{
+	w->head = (w->head + 1) % PG_QUEUE;
+	w->count--;
+}
+
+static void
 pop(struct pg_worker *w, enum sink_verdict v, const struct err *why)
 {
 	struct pg_request *rq = &w->queue[w->head];
 
-	w->head = (w->head + 1) % PG_QUEUE;
-	w->count--;
+	drop_first(w);
 	pg_sink_report(w->s, rq, v, why);
 }
 
@@ -266,19 +272,53 @@ on_result(void *ctx, unsigned at, const PGresult *res)
 		on_commit(w, res);
 }
 
+static const struct pg_target *
+unknown_target(const struct pg_worker *w)
+{
+	const struct pg_request *rq = &w->queue[w->head];
+
+	for (size_t i = 0; i < rq->part_count; i++) {
+		const struct pg_part *p = &rq->parts[i];
+
+		if (p->puts + p->dels != 0 &&
+		    (p->target->id >= w->known_cap || !w->known[p->target->id]))
+			return p->target;
+	}
+	return NULL;
+}
+
+static bool
+purge_due(const struct pg_worker *w)
+{
+	return w->index == 0 && w->s->purge_due && w->prepared && w->s->epoch != 0;
+}
+
+/* Nothing is to be seen to before the next transaction. */
+static bool
+may_begin(const struct pg_worker *w)
+{
+	return w->count > 0 && !purge_due(w) && !w->s->fenced && w->s->epoch != 0 && w->prepared &&
+	    unknown_target(w) == NULL;
+}
+
 static void
 end_txn(struct pg_worker *w)
 {
+	struct pg_request *done = &w->queue[w->head];
 	struct sink *s = w->s;
 
 	s->counts.transactions++;
-	s->counts.rows += w->queue[w->head].rows;
-	s->counts.superseded += w->queue[w->head].n - w->queue[w->head].rows;
+	s->counts.rows += done->rows;
+	s->counts.superseded += done->n - done->rows;
 	histogram_add(&s->transaction_us, loop_now(s->env.loop) - w->begun);
 	s->trouble[0] = '\0';
 	pg_worker_become(w, PG_IDLE);
-	pop(w, SINK_ACK, NULL);
-	/* The server first, then more for the queue. */
+	drop_first(w);
+	/* The server works while the lane learns of the last. What fails in sending is told
+	 * later, so nothing comes back before these ACKs. */
+	if (may_begin(w))
+		pg_begin_txn(w);
+	pg_sink_report(s, done, SINK_ACK, NULL);
 	pg_worker_go(w);
 	tell_room(w);
 }
@@ -422,21 +462,6 @@ on_down(void *ctx, const struct err *why, const char *state)
 
 /* ---- what to do next ---- */
 
-static const struct pg_target *
-unknown_target(const struct pg_worker *w)
-{
-	const struct pg_request *rq = &w->queue[w->head];
-
-	for (size_t i = 0; i < rq->part_count; i++) {
-		const struct pg_part *p = &rq->parts[i];
-
-		if (p->puts + p->dels != 0 &&
-		    (p->target->id >= w->known_cap || !w->known[p->target->id]))
-			return p->target;
-	}
-	return NULL;
-}
-
 static bool
 somebody_claims(const struct sink *s)
 {
@@ -460,7 +485,7 @@ go_idle(struct pg_worker *w)
 {
 	const struct pg_target *t;
 
-	if (w->index == 0 && w->s->purge_due && w->prepared && w->s->epoch != 0)
+	if (purge_due(w))
 		pg_begin_purge(w);
 	else if (w->count == 0)
 		return;
