@@ -159,6 +159,7 @@ cut_page(struct api_call *c, const struct h_shard *sh)
 		n = c->limit;
 	if (n != 0 && api_sim_chance(a, a->w->sc.faults.empty)) {
 		count(a->w, T_EMPTY);
+		a->w->oracle->emptied_at[sh->number] = world_now(a->w);
 		return cut;
 	}
 	if (n > 1 && api_sim_chance(a, 200))

@@ -10,7 +10,6 @@
 /* Creation times are to the second, the service answers of a moment ago, and a clock
  * that differs by less than two seconds is taken for right. */
 #define SLACK_S 8
-#define EMPTY_MANY 10 /* of 1000: five in a row once in ten thousand million calls */
 
 static double
 age_by_figure(const struct lag_sum *sum)
@@ -25,8 +24,9 @@ owed(struct life *l, struct feed *fd, unsigned sink, const struct h_event *ev)
 	const struct oracle *o = l->w->oracle;
 	const struct mark *m = mark_of(o, sink, ev);
 
-	return ev->at <= world_now(l->w) && !mark_done(m) &&
-	    strcmp(ev->shard->stream->arn, fd->arn) == 0 &&
+	/* An empty page before the data is taken for the end, where others were empty before it. */
+	return ev->at <= world_now(l->w) && o->emptied_at[ev->shard->number] < ev->at &&
+	    !mark_done(m) && strcmp(ev->shard->stream->arn, fd->arn) == 0 &&
 	    ev->index >= history_horizon(l->w->hist, ev->shard, world_now(l->w)) &&
 	    lineage_find(fd->lineage, ev->shard->id) != NULL && !oracle_excused(o, sink, ev);
 }
@@ -45,10 +45,6 @@ check_one(struct life *l, struct feed *fd, size_t i, unsigned sink)
 	struct lag_sum sum = lag_of_sink(fd, i);
 	int64_t now = world_now(l->w);
 
-	/* Five empty pages in a row are taken for the end: with so many before the data, that
-	 * happens. */
-	if (l->w->sc.faults.empty > EMPTY_MANY)
-		return;
 	for (unsigned k = 0; k < h->events && sum.known; k++) {
 		const struct h_event *ev = &h->event[k];
 		double age = (double)(now - ev->at) / 1e6;

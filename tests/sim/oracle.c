@@ -42,6 +42,7 @@ oracle_new(struct world *w)
 	o->key_hash = mem_array(h->keys, sizeof *o->key_hash);
 	o->ended = mem_array(h->streams, sizeof *o->ended);
 	o->seen = mem_array(h->shards, sizeof *o->seen);
+	o->emptied_at = mem_array(h->shards, sizeof *o->emptied_at);
 	o->kept = mem_array(h->shards, sizeof *o->kept);
 	o->trims = mem_array(h->shards, sizeof *o->trims);
 	for (size_t i = 0; i < sinks * h->keys; i++)
@@ -69,6 +70,7 @@ oracle_close(struct oracle *o)
 	free(o->key_hash);
 	free(o->ended);
 	free(o->seen);
+	free(o->emptied_at);
 	free(o->kept);
 	free(o->trims);
 	free(o->gaps);

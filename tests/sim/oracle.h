@@ -93,6 +93,7 @@ struct oracle {
 	unsigned *key_flying; /* [sink][key] */
 	uint64_t *key_hash;   /* [key]; 0: not seen */
 	bool *ended;	      /* [stream] its row says so */
+	int64_t *emptied_at;  /* [shard] it had records, and an empty page was served; 0: never */
 	bool *seen;	      /* [shard] a listing of this life showed it, or a row was kept */
 	bool *kept;	      /* [shard] its row was durable, ever */
 	unsigned *trims;      /* [shard] TrimmedDataAccess answers in this life */

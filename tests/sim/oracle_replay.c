@@ -14,7 +14,8 @@ flying(struct oracle *o, unsigned sink, const struct h_event *ev)
 }
 
 /* A newer change of the item that the sink has acked: in this life, or below a
- * position that was saved, unless it is below it for the letter that it is by now. */
+ * position that was saved, unless it is below it for the letter that it is by now, or
+ * because a gap went over it: then nobody knows any more that the sink has it. */
 static const struct h_event *
 newer(const struct oracle *o, unsigned sink, const struct h_event *ev, bool known)
 {
@@ -27,7 +28,8 @@ newer(const struct oracle *o, unsigned sink, const struct h_event *ev, bool know
 
 		if (m->acked &&
 		    (!known || m->acked_at >= o->life_at ||
-			(e->index < place_of(o, sink, e->shard)->saved && !m->dead)))
+			(e->index < place_of(o, sink, e->shard)->saved && !m->dead &&
+			    !oracle_excused(o, sink, e))))
 			return e;
 	}
 	return NULL;
