@@ -210,7 +210,10 @@ add_put(struct sql *q)
 	if (l->mode == ROWS_LOG) {
 		buf_add_str(&q->out, ") VALUES (");
 		add_parameters(&q->out, 1, l->count);
-		buf_add_str(&q->out, ") ON CONFLICT DO NOTHING");
+		/* Without a target it would also keep quiet about constraints of the user's. */
+		buf_add_str(&q->out, ") ON CONFLICT (");
+		rows_add_columns(&q->out, l, "", true);
+		buf_add_str(&q->out, ") DO NOTHING");
 		return;
 	}
 	/* The version is the last of the columns, the canonical key comes behind. */

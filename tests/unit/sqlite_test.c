@@ -527,6 +527,31 @@ a_log_appends_once(void **state)
 	copy_close(&x);
 }
 
+/* Only what is the very same change is left out. */
+static void
+a_log_with_a_constraint_of_yours_rejects(void **state)
+{
+	struct copy x;
+	struct change v[3];
+
+	(void)state;
+	copy_open(&x, NULL);
+	x.conf.mode = ROWS_LOG;
+	copy_start(&x);
+	change_put(&v[0], 1, "a", "{\"N\":\"1\"}");
+	change_put(&v[1], 2, "a", "{\"N\":\"2\"}");
+	change_put(&v[2], 3, "b", "{\"N\":\"3\"}");
+	copy_write(&x, v, 1);
+	run_sql(&x, "CREATE UNIQUE INDEX one_an_item ON orders (keys)");
+	copy_write(&x, v, 3);
+	assert_acked(v, 1);
+	assert_verdict(&v[1], SINK_REJECT, "UNIQUE constraint failed: orders.keys");
+	assert_acked(v + 2, 1);
+	assert_rows(&x, "SELECT event_id FROM orders ORDER BY sequence", "e1;e3");
+	changes_close(v, 3);
+	copy_close(&x);
+}
+
 /* ---- tables that are there ---- */
 
 static void
@@ -924,6 +949,7 @@ main(void)
 	    cmocka_unit_test(constraints_of_the_operator),
 	    cmocka_unit_test(another_key_is_refused),
 	    cmocka_unit_test(a_log_appends_once),
+	    cmocka_unit_test(a_log_with_a_constraint_of_yours_rejects),
 	    cmocka_unit_test(a_table_that_does_not_fit_halts),
 	    cmocka_unit_test(numbers_in_text_columns_stay_text),
 	    cmocka_unit_test(nothing_is_made_without_create),
