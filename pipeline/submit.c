@@ -113,7 +113,8 @@ unqueue(struct lane *ln, struct entry *en)
 {
 	ln->queued--;
 	ln->queued_bytes -= (int64_t)en->d.rec->raw.n;
-	if (!key_order_may(&ln->keys, &en->key)) {
+	/* Whether a replay is stale is known when everything of its key before it is done. */
+	if (!key_order_may(&ln->keys, &en->key) || (en->d.replayed && !key_order_first(&en->key))) {
 		en->state = ENTRY_BLOCKED;
 		return false;
 	}

@@ -733,6 +733,40 @@ a_replay_waits_for_what_is_out_and_is_stale_then(void **state)
 	fixture_close(fx);
 }
 
+/* So too where many of an item may be out: in a compacted topic the older would stay. */
+static void
+a_fresh_replay_is_not_sent_behind_what_is_out(void **state)
+{
+	struct fixture *fx = fixture_new(SINK_CAP_KEY_ORDER);
+	struct err e;
+
+	(void)state;
+	refuse(fx, 1, 1);
+	deliver(fx, 1, 2, 10);
+	fake_run(fx->loop, USEC_SEC);
+	refuse(fx, 1, 0);
+	fx->said[0] = '\0';
+	fx->silent = true;
+	deliver(fx, 11, 11, 10);
+	fake_run(fx->loop, 100 * USEC_MS);
+	assert_int_equal(job_start(&fx->slot, JOB_REPLAY,
+			     &(struct letter_query){.sink = "out", .fresh = true}, 0, &e),
+	    0);
+	fake_run(fx->loop, 100 * USEC_MS);
+	/* What comes behind the replay waits with it. */
+	deliver(fx, 21, 22, 10);
+	fake_run(fx->loop, 100 * USEC_MS);
+	assert_int_equal(lane_out(fx->slot.lane), 2);
+	fx->silent = false;
+	loop_timer_arm(fx->sink->answer, 1);
+	fake_run(fx->loop, USEC_SEC);
+	assert_string_equal(fx->said, "11 22 21 ");
+	assert_int_equal(count_of(fx, "superseded"), 1);
+	assert_int_equal(letters_kept(fx), 1);
+	assert_false(job_running(&fx->slot));
+	fixture_close(fx);
+}
+
 /* The replay is with the target when a newer change arrives. */
 static void
 newer_changes_wait_for_a_replay(void **state)
@@ -1122,6 +1156,7 @@ main(void)
 	    cmocka_unit_test(repeats_supersede_nothing),
 	    cmocka_unit_test(a_replay_of_what_was_delivered_meanwhile_is_stale),
 	    cmocka_unit_test(a_replay_waits_for_what_is_out_and_is_stale_then),
+	    cmocka_unit_test(a_fresh_replay_is_not_sent_behind_what_is_out),
 	    cmocka_unit_test(newer_changes_wait_for_a_replay),
 	    cmocka_unit_test(a_replay_supersedes_older_letters),
 	    cmocka_unit_test(a_letter_keeps_its_stream),
