@@ -3,7 +3,11 @@
  *
  * A segment is sent as a whole, up to its sync. A transaction is
  *
- *   BEGIN, lock, fence, { revive, put, delete, bury | append } by target, position, COMMIT
+ *   BEGIN, lock, fence, position, { revive, put, delete, bury | append } by target, COMMIT
+ *
+ * The position comes before the rows: it makes one of our own transactions that was given up on,
+ * and that the server is still at, be waited for. A DELETE does not wait for an insert that
+ * is not committed yet, nor see it, and would leave that row for ever.
  */
 #include "sinks/postgres_priv.h"
 
@@ -251,9 +255,9 @@ pg_begin_txn(struct pg_worker *w)
 	pg_link_execute(w->link, pg_fixed_names[PG_FIX_LOCK], 1, &lock);
 	pg_link_execute(w->link, pg_fixed_names[PG_FIX_FENCE], 2, fence);
 	w->last = PG_FENCE_AT;
+	send_position(w, rq, epoch);
 	for (size_t i = 0; i < rq->part_count; i++)
 		send_part(w, &rq->parts[i]);
-	send_position(w, rq, epoch);
 	pg_link_execute(w->link, pg_fixed_names[PG_FIX_COMMIT], 0, NULL);
 	w->last += 2;
 	pg_link_sync(w->link);

@@ -544,6 +544,33 @@ class Faults(SinkTest):
             self.assertEqual(self.sql("SELECT count(*) FROM " + table),
                              [(2 if mode == "table" else 3,)])
 
+    def test_a_commit_that_comes_late_brings_nothing_back(self):
+        """The connection is lost while the server commits an insert, which nobody else sees yet.
+        What comes next on a new connection is that item's removal."""
+        proxy, conninfo = self.proxy()
+        d = self.drive(conninfo, connections=1)
+        self.assertAll("ACK", d.submit(record(1, "z", {})))
+        self.sql("CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS "
+                 "'BEGIN PERFORM pg_advisory_xact_lock_shared(4711); RETURN NULL; END'")
+        self.sql("CREATE CONSTRAINT TRIGGER hold AFTER INSERT ON items "
+                 "DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (new.pk = 'a') "
+                 "EXECUTE FUNCTION hold()")
+        disk = self.server.connect(self.db)
+        self.addCleanup(disk.close)
+        disk.cursor().execute("SELECT pg_advisory_lock(4711)")
+        proxy.cut_when(b"commit\0", TO_TARGET)
+        verdict, why = d.submit(record(2, "a", {}))
+        self.assertEqual(verdict, "RETRY", why)
+        d.until_ack(record(1, "x", {}), shard="shardId-2")
+        # As the lane may send them: of an item that is twice in a batch the last is written.
+        d.send(record(2, "a", {}), record(3, "a"))
+        support.wait_until("the first transaction to be waited for", lambda: self.sql(
+            "SELECT 1 FROM pg_stat_activity WHERE datname = %s AND wait_event_type = 'Lock' "
+            "AND query LIKE '%%slipring_position%%'", self.db))
+        disk.cursor().execute("SELECT pg_advisory_unlock(4711)")
+        self.assertAll("ACK", d.submit(record(4, "y", {})))
+        self.assertEqual(set(self.rows()), {"x", "y", "z"})
+
     def test_cut_when_commit_was_answered(self):
         proxy, conninfo = self.proxy()
         d = self.drive(conninfo, connections=1)
