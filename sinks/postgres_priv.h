@@ -55,7 +55,7 @@ struct pg_worker {
 	bool committed;
 	unsigned last; /* its last command: COMMIT */
 	bool purge_more;
-	int64_t epoch; /* that it goes under, or has claimed */
+	int64_t epoch; /* that it goes under, has claimed, or that its session began with */
 	int64_t begun;
 };
 

@@ -83,6 +83,7 @@ pg_begin_session(struct pg_worker *w)
 	tables[0] = text_param(writer);
 	tables[1] = text_param(position);
 	begin(w, PG_SESSION);
+	w->epoch = w->s->epoch;
 	pg_link_query(w->link, pg_session_sql, 1, &timeout);
 	pg_link_query(w->link,
 	    "SELECT pg_catalog.to_regclass($1) IS NULL OR pg_catalog.to_regclass($2) IS NULL", 2,

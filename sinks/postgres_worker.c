@@ -344,6 +344,9 @@ end_session(struct pg_worker *w)
 	pg_worker_become(w, PG_IDLE);
 	if (!w->missing)
 		return;
+	/* The epoch is gone with its table, unless another connection has just made both. */
+	if (w->s->epoch == w->epoch)
+		w->s->epoch = 0;
 	if (w->s->conf->create) {
 		pg_begin_create(w, NULL);
 		return;

@@ -663,6 +663,20 @@ class Faults(SinkTest):
         self.assertAll("ACK", first.submit(record(8, "a", {"n": {"N": "8"}})))
         self.assertEqual(second.submit(record(9, "a", {}))[0], "HALT")
 
+    def test_tables_that_were_dropped_are_made_again(self):
+        """Nobody else writes there: the epoch was dropped with the table that it was in."""
+        d = self.drive(connections=2)
+        self.assertAll("ACK", d.submit(record(1, "a", {}), record(2, "b", {})))
+        self.sql("DROP TABLE slipring_writer, slipring_position, items, items_slipring_deleted")
+        many = [record(10 + i, "k%d" % i, {}) for i in range(16)]
+        # One connection finds out, the other may not have been made yet.
+        verdict, why = d.submit(*many)
+        self.assertNotEqual(verdict, "ACK")
+        self.assertIn("a table is missing", why)
+        # `slipring resume`
+        self.assertAll("ACK", d.submit(*many))
+        self.assertEqual(self.sql("SELECT count(*) FROM items"), [(16,)])
+
     def test_no_connection_takes_back_what_another_was_fenced_from(self):
         first = self.drive(connections=2)
         # One of its two connections is not needed yet.
