@@ -85,6 +85,18 @@ def murmur2(data):
     return h ^ (h >> 15)
 
 
+def without_repeats(messages, per=lambda h, m: (h["slipring-stream"], m.key())):
+    """What a consumer of one partition keeps that does as docs/kafka.md says."""
+    highest = {}
+    for m in messages:
+        h = headers(m)
+        of, number = per(h, m), int(h["slipring-sequence"])
+        tombstone = m.value() is None and number == highest.get(of)
+        if number > highest.get(of, -1) or tombstone or "slipring-replayed" in h:
+            highest[of] = max(number, highest.get(of, -1))
+            yield m
+
+
 class Case(unittest.TestCase):
     def setUp(self):
         self.work = support.Workspace("kafka")
@@ -149,6 +161,11 @@ class Case(unittest.TestCase):
                 self.assertGreater(int(at[1]), per_key.get(m.key(), -1), m.key())
                 per_key[m.key()] = int(at[1])
         self.assertEqual(set(events) - seen, set(but))
+        kept = [place(m) for partition in found.values() for m in without_repeats(partition)
+                if m.value() is not None]
+        self.assertEqual(len(kept), len(set(kept)))
+        self.assertEqual(set(kept), {place(m) for partition in found.values() for m in partition
+                                     if m.value() is not None})
         return repeats
 
 
