@@ -290,23 +290,52 @@ rule_find(const struct rule *r, const struct os_item *it)
 	return r->verdict;
 }
 
+static bool
+begins(struct slice text, const char *words)
+{
+	size_t n = strlen(words);
+
+	return text.n >= n && memcmp(text.p, words, n) == 0;
+}
+
 /* Said of every guarded document where scripts are switched off. */
 static bool
 scripts_forbidden(const struct os_item *it)
 {
 	static const char words[] = "cannot execute [";
 
-	return it->status == 400 &&
-	    ((it->cause.n >= sizeof words - 1 &&
-		 memcmp(it->cause.p, words, sizeof words - 1) == 0) ||
-		(it->reason.n >= sizeof words - 1 &&
-		    memcmp(it->reason.p, words, sizeof words - 1) == 0));
+	return it->status == 400 && (begins(it->cause, words) || begins(it->reason, words));
+}
+
+/* Said of every document for that index alike, under a type that single documents have too. */
+static const struct {
+	const char *words, *name, *mend;
+} index_faults[] = {
+    {"no write index is defined for alias", "alias",
+	"does not say to which index its documents go: give it one (is_write_index)"},
+    {"only write ops with an op_type of create are allowed in data streams", "data stream",
+	"takes no changes of its documents: name an index instead"},
+};
+
+/* Which of them; -1: none. */
+static int
+index_fault(const struct os_item *it)
+{
+	for (int i = 0; it->status == 400 && i < (int)ARRAY_LEN(index_faults); i++)
+		if (begins(it->reason, index_faults[i].words))
+			return i;
+	return -1;
 }
 
 static void
 say_halt(struct err *why, const struct os_item *it, const struct os_target *t, const char *name)
 {
-	if (scripts_forbidden(it))
+	int fault = index_fault(it);
+
+	if (fault >= 0)
+		(void)err_set(why, ERR_REFUSED, "opensearch: %s %s %s, then: slipring resume %s",
+		    index_faults[fault].name, t->index, index_faults[fault].mend, name);
+	else if (scripts_forbidden(it))
 		(void)err_set(why, ERR_REFUSED,
 		    "opensearch: the cluster runs no inline scripts, which mode: guarded needs: "
 		    "allow "
@@ -332,7 +361,7 @@ is_about_index(const struct os_item *it)
 {
 	return slice_is(it->type, "index_not_found_exception") ||
 	    slice_is(it->type, "index_closed_exception") ||
-	    slice_is(it->type, "invalid_index_name_exception");
+	    slice_is(it->type, "invalid_index_name_exception") || index_fault(it) >= 0;
 }
 
 enum sink_verdict
@@ -345,12 +374,13 @@ os_item_verdict(const struct os_item *it, bool removal, const struct os_target *
 	 * one that was there a moment ago, and is missed now, is somebody's mistake. */
 	if (removal && it->status == 404 && (it->type.p == NULL || (v == SINK_HALT && !t->seen)))
 		return SINK_ACK;
-	if (scripts_forbidden(it))
+	if (scripts_forbidden(it) || index_fault(it) >= 0)
 		v = SINK_HALT;
 	if (v == SINK_HALT && t->routed && is_about_index(it)) {
 		(void)err_set(why, ERR_REFUSED,
-		    "opensearch: index %s, to which a filter routed this record, is not there or "
-		    "closed; create or open it, then replay",
+		    "opensearch: index %s, to which a filter routed this record, is not there, "
+		    "closed, or none that documents can be written to; create or open it, then "
+		    "replay",
 		    t->index);
 		return SINK_REJECT;
 	}
@@ -361,6 +391,13 @@ os_item_verdict(const struct os_item *it, bool removal, const struct os_target *
 	return v;
 }
 
+/* A setting of the cluster: no request of ours will ever pass. */
+static bool
+indices_forbidden(const struct os_item *it)
+{
+	return it->status == 400 && begins(it->reason, "explicit index in bulk is not allowed");
+}
+
 static void
 say_whole(enum sink_verdict v, const struct os_item *it, const char *name, struct err *why)
 {
@@ -368,7 +405,13 @@ say_whole(enum sink_verdict v, const struct os_item *it, const char *name, struc
 		say(why, v == SINK_RETRY, ERR_AUTH, it, "the cluster refuses us: ");
 		return;
 	}
-	if (it->status >= 300 && it->status < 400)
+	if (indices_forbidden(it))
+		(void)err_set(why, ERR_REFUSED,
+		    "opensearch: the cluster takes no bulk requests that name an index, as ours "
+		    "do; allow them (rest.action.multi.allow_explicit_index), then: slipring "
+		    "resume %s",
+		    name);
+	else if (it->status >= 300 && it->status < 400)
 		(void)err_set(why, ERR_REFUSED,
 		    "opensearch: status %d, a redirect: name the cluster itself in url, then: "
 		    "slipring resume %s",
@@ -406,7 +449,7 @@ os_whole_verdict(int status, struct slice body, const char *name, struct err *wh
 			it.type = it.reason.p != NULL ? SLICE_LIT("error") : SLICE_NONE;
 		}
 	}
-	v = rule_find(whole_rules, &it);
+	v = indices_forbidden(&it) ? SINK_HALT : rule_find(whole_rules, &it);
 	say_whole(v, &it, name, why);
 	return v;
 }

@@ -178,6 +178,28 @@ class Overwrite(Case):
         self.assertIn("index %s is closed: open it, then: slipring resume trail" % self.index, why)
         node.call("POST", "/%s/_open" % self.index)
 
+    def test_what_takes_no_document_at_all_halts(self):
+        """No document is at fault, so none becomes a dead letter."""
+        alias, stream = self.index + "-alias", self.index + "-stream"
+        for i in ("-1", "-2"):
+            node.call("PUT", "/%s%s" % (self.index, i), {"aliases": {alias: {}}})
+            self.addCleanup(node.call, "DELETE", "/%s%s" % (self.index, i))
+        node.call("PUT", "/_index_template/" + stream, {"index_patterns": [stream],
+                                                        "data_stream": {}})
+        self.addCleanup(node.call, "DELETE", "/_index_template/" + stream)
+        node.call("PUT", "/_data_stream/" + stream)
+        self.addCleanup(node.call, "DELETE", "/_data_stream/" + stream)
+        for index, says in ((alias, "alias %s does not say to which index" % alias),
+                            (stream, "data stream %s takes no changes" % stream)):
+            for mode in ("overwrite", "guarded"):
+                s = Sink(self, {"index": index, "mode": mode})
+                for verdict, why in s.submit(change(1, "a", v=n(1)), change(2, "b")):
+                    self.assertEqual(verdict, "halt", why)
+                    self.assertIn(says, why)
+        node.call("POST", "/_aliases", {"actions": [{"add": {
+            "index": self.index + "-2", "alias": alias, "is_write_index": True}}]})
+        self.assertEqual(Sink(self, {"index": alias}).verdicts(change(1, "a", v=n(1))), ["ack"])
+
     def test_a_removal_before_the_first_document(self):
         s = self.sink()
         self.assertEqual(s.verdicts(change(1, "a")), ["ack"])

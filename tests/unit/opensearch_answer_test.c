@@ -80,6 +80,17 @@ test_verdicts(void **state)
 	     "script\",\"caused_by\":{\"type\":\"illegal_argument_exception\",\"reason\":"
 	     "\"cannot execute [inline] scripts\"}}}",
 		false, false, SINK_HALT, "mode: overwrite"},
+	    {ERR(400, "illegal_argument_exception",
+		 "no write index is defined for alias [orders]. The write index may be explicitly "
+		 "disabled using is_write_index=false or the alias points to multiple indices "
+		 "without one being designated as a write index"),
+		true, false, SINK_HALT, "alias orders does not say to which index"},
+	    {ERR(400, "illegal_argument_exception",
+		 "only write ops with an op_type of create are allowed in data streams"),
+		false, false, SINK_HALT, "data stream orders takes no changes"},
+	    {ERR(400, "illegal_argument_exception",
+		 "Limit of total fields [1000] has been exceeded"),
+		false, false, SINK_REJECT, "Limit of total fields"},
 	    {ERR(500, "x", "y"), false, false, SINK_RETRY, "500"},
 	    {ERR(503, "unavailable_shards_exception", "y"), false, false, SINK_RETRY, "503"},
 	};
@@ -123,6 +134,10 @@ test_whole(void **state)
 		"{\"error\":{\"type\":\"json_parse_exception\",\"reason\":\"Unrecognized token "
 		"'x'\"}}",
 		SINK_SPLIT, "json_parse_exception: Unrecognized token"},
+	    {400,
+		"{\"error\":{\"type\":\"illegal_argument_exception\",\"reason\":\"explicit index "
+		"in bulk is not allowed\"}}",
+		SINK_HALT, "rest.action.multi.allow_explicit_index"},
 	    {400, "<html>bad</html>", SINK_SPLIT, "400"},
 	    {413, "", SINK_SPLIT, "bulk.size"},
 	    {429, "", SINK_RETRY, "429"},
