@@ -2,7 +2,8 @@
  * record. One table; docs/kafka.md shows the same.
  *
  * What is not in it is RETRY: a cluster has many passing troubles, and the lane's
- * breaker and the age of what is undelivered tell when one does not pass.
+ * breaker and the age of what is undelivered tell when one does not pass. So is
+ * INVALID_TIMESTAMP: a message's time is that of sending, not one of the record's.
  */
 #include "sinks/kafka_priv.h"
 
@@ -16,7 +17,6 @@ static const struct {
     {RD_KAFKA_RESP_ERR_INVALID_MSG_SIZE, SINK_REJECT},
     {RD_KAFKA_RESP_ERR_RECORD_LIST_TOO_LARGE, SINK_REJECT},
     {RD_KAFKA_RESP_ERR_INVALID_RECORD, SINK_REJECT},
-    {RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP, SINK_REJECT},
     {RD_KAFKA_RESP_ERR_POLICY_VIOLATION, SINK_REJECT},
 
     {RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC, SINK_HALT},
@@ -80,6 +80,8 @@ remedy(rd_kafka_resp_err_t code)
 		return "; grant Write and Describe on it";
 	if (code == RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED)
 		return "; grant IdempotentWrite on the cluster";
+	if (code == RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP)
+		return "; messages have the time of sending, so its clock or ours is wrong";
 	return "";
 }
 

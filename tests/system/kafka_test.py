@@ -352,6 +352,25 @@ class Refusals(Shared):
         self.assertEqual(len(large), 2)
         self.in_order(self.broker.messages(topic), e, large)
 
+    def test_a_clock_that_is_wrong_is_no_records_fault(self):
+        """The time in a message is that of sending: the same record passes once the clocks agree."""
+        from confluent_kafka.admin import ConfigResource
+        e = self.emulator("--records", 5)
+        topic = self.broker.topic("early", partitions=1, message__timestamp__difference__max__ms=0)
+        d = self.daemon(self.config(e, {"events": {
+            "brokers": self.broker.bootstrap, "topic": topic,
+            "breaker": {"failures": 1000}}}))
+        s = self.wait_sink(d, "refusals", lambda s: s["retried"] >= 20 and s or s["rejected"] and s)
+        self.assertEqual(s["rejected"], 0, s)
+        admin = self.broker.admin()
+        resource = ConfigResource(ConfigResource.Type.TOPIC, topic,
+                                  {"message.timestamp.difference.max.ms": "3600000"})
+        admin.alter_configs([resource])[resource].result(support.PATIENCE)
+        self.wait_acked(d, 5)
+        self.stop(d)
+        self.assertIn("its clock or ours is wrong", s["why"])
+        self.in_order(self.broker.messages(topic), e)
+
     def test_order_behind_a_refused_request(self):
         """Small requests, one after the other on the way: when one of them is refused, those
         behind it hold later changes of the same items, and must not stay delivered."""
