@@ -147,7 +147,7 @@ struct kafka_producer {
 	bool down;	   /* librdkafka reaches no broker */
 	bool refused;	   /* credentials are refused */
 	struct err why;	   /* broken: of what it holds */
-	char trouble[256]; /* the last thing that librdkafka complained about */
+	char trouble[256]; /* what librdkafka complained about last, since the last delivery */
 };
 
 /* conf is copied. ERR_CONFIG: librdkafka refuses it. */

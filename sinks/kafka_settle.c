@@ -173,6 +173,7 @@ on_message(struct sink *s, const rd_kafka_message_t *m)
 	} else {
 		it->topic->seen = true;
 		p->down = p->refused = false;
+		p->trouble[0] = '\0';
 		s->silent = 0;
 	}
 	if (it->out == 0 && it->unsent == 0)

@@ -492,6 +492,7 @@ class Outages(Case):
             self.wait_acked(d, n * 2000)
             self.broker.proxy.cut()
         self.wait_acked(d, 20000)
+        self.assertNotIn("trouble", self.sink(d)["sink"])
         self.stop(d)
         # Idempotence: a request that was cut off is not appended a second time.
         self.assertEqual(self.in_order(self.broker.messages(topic), e), 0)
