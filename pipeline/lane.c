@@ -223,6 +223,17 @@ lane_sink_metrics(const struct lane *ln, struct metrics *m)
 		ln->ops->metrics(ln->sink, m);
 }
 
+/* May more than one record of a key be out? Where a refused record is left undone (on-reject:
+ * halt), and comes again after the resume, what followed it must not have been delivered before;
+ * unless that changes nothing (IDEMPOTENT), or the refused record is kept (SHARD_ORDER). */
+static bool
+may_pipeline(const struct sink_ops *ops, const struct lane_conf *conf)
+{
+	return (ops->caps & SINK_CAP_KEY_ORDER) != 0 &&
+	    (conf->on_reject != LANE_HALT ||
+		(ops->caps & (SINK_CAP_IDEMPOTENT | SINK_CAP_SHARD_ORDER)) != 0);
+}
+
 int
 lane_new(struct lane **out, struct loop *lp, const char *name, const struct sink_ops *ops,
     const void *sink_conf, const struct lane_conf *conf, const struct lane_host *host,
@@ -243,7 +254,7 @@ lane_new(struct lane **out, struct loop *lp, const char *name, const struct sink
 	ln->stats.latency.shape = &histogram_latency;
 	ln->staged = mem_array((size_t)conf->batch_count, sizeof(struct delivery *));
 	ln->by_shard = (ops->caps & SINK_CAP_SHARD_ORDER) != 0;
-	key_order_init(&ln->keys, (ops->caps & SINK_CAP_KEY_ORDER) != 0);
+	key_order_init(&ln->keys, may_pipeline(ops, conf));
 	breaker_init(&ln->breaker, conf->breaker_failures, conf->breaker_open_us);
 	ln->pump_timer = loop_timer_new(lp, lane_pump, ln);
 	ln->room_timer = loop_timer_new(lp, told_room, ln);

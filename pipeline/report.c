@@ -58,7 +58,7 @@ entry_acked(struct lane *ln, struct entry *en)
 static bool
 only_behind(const struct lane *ln, const struct batch *b)
 {
-	return ln->keys.pipelined && b->splits_before != ln->stats.split;
+	return (ln->ops->caps & SINK_CAP_KEY_ORDER) != 0 && b->splits_before != ln->stats.split;
 }
 
 static void

@@ -52,7 +52,9 @@ enum {
 	 * resubmission is acked. Without it the lane has at most one record
 	 * of a key in flight. */
 	SINK_CAP_KEY_ORDER = 1u << 0,
-	SINK_CAP_IDEMPOTENT = 1u << 1, /* resending a batch changes nothing */
+	/* Resending a batch changes nothing; with KEY_ORDER, nor does an older write of a key
+	 * that comes behind a newer one. */
+	SINK_CAP_IDEMPOTENT = 1u << 1,
 	/* Needs and keeps the order of a shard, not only of a key: with
 	 * KEY_ORDER, read "shard" for "key" above, in both directions. For a
 	 * sink that knows a replay by its number being at or below the highest

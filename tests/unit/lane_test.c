@@ -202,6 +202,30 @@ test_halt_on_reject(void **state)
 	fixture_close(fx);
 }
 
+/* A sink that keeps a history, and could have several changes of an item out. */
+static void
+test_halt_on_reject_keeps_order(void **state)
+{
+	struct fixture *fx = fixture_new(1000, 10);
+
+	(void)state;
+	fx->caps = SINK_CAP_KEY_ORDER;
+	fx->judge = reject;
+	fx->poison = fx->until = 100;
+	fx->conf.on_reject = LANE_HALT;
+	open_lane(fx);
+	run_for(fx, USEC_SEC);
+	assert_int_equal(lane_state_get(fx->lane), LANE_HALTED);
+	for (unsigned i = 110; i < 1000; i += 10)
+		assert_int_equal(fx->acked[i], 0);
+	fx->mended = true;
+	assert_true(lane_resume(fx->lane));
+	run_for(fx, 2 * USEC_SEC);
+	assert_true(all_done(fx));
+	assert_int_equal(fx->acked[100], 1);
+	fixture_close(fx);
+}
+
 static void
 test_brake(void **state)
 {
@@ -412,6 +436,7 @@ main(void)
 	    cmocka_unit_test(test_split_of_everything),
 	    cmocka_unit_test(test_skip),
 	    cmocka_unit_test(test_halt_on_reject),
+	    cmocka_unit_test(test_halt_on_reject_keeps_order),
 	    cmocka_unit_test(test_brake),
 	    cmocka_unit_test(test_brake_forgets),
 	    cmocka_unit_test(test_halt_and_resume),
