@@ -28,13 +28,16 @@ struct crypt {
 
 /* ---- keys ---- */
 
+/* The word is the HMAC's key and the file's bytes are its message, not the other way round:
+ * `redact` with the same file publishes the HMAC of any text that a record holds, and one of
+ * these words can be such a text. */
 static bool
 derive(const struct secret *key, const char *word, unsigned char out[MAC])
 {
 	size_t n = 0;
 
-	return EVP_Q_mac(NULL, "HMAC", NULL, "SHA256", NULL, key->bytes, key->n,
-		   (const unsigned char *)word, strlen(word), out, MAC, &n) != NULL &&
+	return EVP_Q_mac(NULL, "HMAC", NULL, "SHA256", NULL, word, strlen(word),
+		   (const unsigned char *)key->bytes, key->n, out, MAC, &n) != NULL &&
 	    n == MAC;
 }
 

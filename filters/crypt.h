@@ -6,7 +6,7 @@
  * open. The nonce is the beginning of an HMAC-SHA-256 over place and value under a key of its
  * own, so the same value at the same place gives the same bytes whenever it is sealed, and no
  * nonce is used for two values but by a chance of 1 in 2^96 a pair. The three keys in use (cipher,
- * nonce, id) are HMACs of the file's under different words. docs/transforms.md says what
+ * nonce, id) are HMACs of the file's, with different words as keys. docs/transforms.md says what
  * this shows and hides.
  *
  * Threading: one thread at a time. Ownership: crypt_new() makes, crypt_close() frees and wipes.

@@ -202,7 +202,7 @@ class Transforms(TransformCase):
             for text in (e["new"]["ssn"], e["new"]["card"], e["new"]["l"][1]["note"]):
                 head, version, key_id, body = text.split(":")
                 self.assertEqual((head, version), ("slipring", "1"))
-                self.assertEqual(key_id, hmac.new(KEY, b"slipring key id 1",
+                self.assertEqual(key_id, hmac.new(b"slipring key id 1", KEY,
                                                   hashlib.sha256).hexdigest()[:16])
                 self.assertGreater(len(base64.b64decode(body)), 28)
         # What did not change does not look changed; two items show nothing of each other.

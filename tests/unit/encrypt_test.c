@@ -17,6 +17,7 @@
 #include "filters/filter.h"
 #include "filters/key_file.h"
 #include "filters/unseal.h"
+#include "record/base64.h"
 #include "record/format.h"
 #include "record/key.h"
 #include "record/rewrite.h"
@@ -229,9 +230,9 @@ what_it_is_made_of(void **state)
 
 	(void)state;
 	memset(key, 7, sizeof key);
-	hmac(key, sizeof key, SLICE_LIT("slipring nonce 1"), nonce_key);
-	hmac(key, sizeof key, SLICE_LIT("slipring cipher 1"), cipher_key);
-	hmac(key, sizeof key, SLICE_LIT("slipring key id 1"), id);
+	hmac("slipring nonce 1", 16, (struct slice){key, sizeof key}, nonce_key);
+	hmac("slipring cipher 1", 17, (struct slice){key, sizeof key}, cipher_key);
+	hmac("slipring key id 1", 17, (struct slice){key, sizeof key}, id);
 	buf_add_slice(&all, place);
 	buf_add_slice(&all, plain);
 	hmac(nonce_key, 32, buf_slice(&all), mac);
@@ -251,6 +252,39 @@ what_it_is_made_of(void **state)
 	buf_close(&all);
 	buf_close(&want);
 	buf_close(&got);
+}
+
+/* `redact` with the same key file shows HMACs of texts that anybody may have written. */
+static void
+what_redact_publishes_opens_nothing(void **state)
+{
+	static const char *const words[] = {
+	    "slipring cipher 1", "slipring nonce 1", "slipring key id 1"};
+	const struct crypt_place at = PLACE;
+	struct slice plain = SLICE_LIT("{\"S\":\"123-45-6789\"}"), body;
+	struct slice place = {PLACE_BYTES, sizeof PLACE_BYTES - 1};
+	struct buf text = BUF_INIT(4096), bytes = BUF_INIT(4096);
+	struct crypt *c = crypt_with(7);
+	unsigned char hash[32], again[200];
+	size_t digits = 0;
+	char key[KEY_BYTES];
+
+	(void)state;
+	memset(key, 7, sizeof key);
+	assert_true(crypt_seal(c, &at, plain, &text));
+	body = (struct slice){
+	    text.p + sizeof CRYPT_MARK + CRYPT_ID, text.n - sizeof CRYPT_MARK - CRYPT_ID};
+	assert_true(base64_measure(body, &digits));
+	base64_decode(body, digits, &bytes);
+	assert_int_equal(bytes.n, 12 + plain.n + 16);
+	for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+		hmac(key, sizeof key, slice_of(words[i]), hash);
+		gcm(hash, (const unsigned char *)bytes.p, place, plain, again);
+		assert_memory_not_equal(again, bytes.p + 12, plain.n);
+	}
+	crypt_close(c);
+	buf_close(&text);
+	buf_close(&bytes);
 }
 
 /* ---- tampering ---- */
@@ -754,6 +788,7 @@ main(void)
 	    cmocka_unit_test(key_files),
 	    cmocka_unit_test(published_vectors),
 	    cmocka_unit_test(what_it_is_made_of),
+	    cmocka_unit_test(what_redact_publishes_opens_nothing),
 	    cmocka_unit_test(every_byte_counts),
 	    cmocka_unit_test(other_places),
 	    cmocka_unit_test(what_it_seals),
