@@ -237,7 +237,7 @@ static void
 push_shown(lua_State *L)
 {
 	const struct sandbox *s = sandbox_of(L);
-	const char *text, *all = lua_tostring(L, 1);
+	const char *text, *all;
 	size_t n, whole;
 	bool own = false;
 
@@ -246,8 +246,10 @@ push_shown(lua_State *L)
 		own = lua_rawequal(L, -1, 1);
 		(void)lua_rawgeti(L, -2, 1);
 	}
+	/* A number is no text yet, and lua_tostring() would make it one. */
 	if (!own) {
-		if (lua_type(L, 1) != LUA_TSTRING)
+		all = lua_type(L, 1) == LUA_TSTRING ? lua_tostring(L, 1) : NULL;
+		if (all == NULL)
 			lua_pushfstring(L, "an error that is a %s", luaL_typename(L, 1));
 		else if (strstr(all, "to 'format'") != NULL && strstr(all, "invalid") != NULL)
 			lua_pushliteral(L, "string.format: no such format");

@@ -492,6 +492,11 @@ test_errors_say_no_more(void **state)
 	    "local x = ('x'):rep(record.new.secret)",
 	    "local x = ('x'):find('[' .. record.new.secret)", "goto_ = record.new.secret; goto_()",
 	    "local x = table.concat({record.new.secret, {}})"};
+	/* The price is 12.50. */
+	static const char *const numbers[] = {"error(tonumber(tostring(record.new.price)))",
+	    "error(tonumber(tostring(record.new.price)), 0)",
+	    "assert(false, tonumber(tostring(record.new.price)))",
+	    "error(math.tointeger(tonumber(tostring(record.new.price)) * 100))"};
 	struct err e;
 
 	(void)state;
@@ -500,6 +505,13 @@ test_errors_say_no_more(void **state)
 
 		if (v != FILTER_REJECT || strstr(e.text, "hunter2") != NULL || strlen(e.text) < 5)
 			fail_msg("%d %s\nin: %s", v, e.text, ways[i]);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(numbers); i++) {
+		enum filter_verdict v = once("", numbers[i], &e);
+
+		if (v != FILTER_REJECT || strstr(e.text, "12") != NULL ||
+		    strstr(e.text, "error() with a number") == NULL)
+			fail_msg("%d %s\nin: %s", v, e.text, numbers[i]);
 	}
 }
 
