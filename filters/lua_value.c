@@ -526,6 +526,9 @@ write_set(lua_State *L, char kind, struct buf *out)
 	for (size_t i = 1; i <= n; i++) {
 		if (i != 1)
 			buf_add_char(out, ',');
+		/* One long text may stand in it many times. */
+		if (out->failed)
+			(void)path_error(L, "the image is too large");
 		(void)lua_rawgeti(L, -1, (lua_Integer)i);
 		if (!write_element(L, kind, out))
 			(void)path_error(

@@ -6,8 +6,10 @@
  *
  *   rep          of an empty string, a billion billion times
  *   move         of nil, as far as an integer goes
- *   sort         n log n of half a million
- *   patterns     repetitions that can take turns: n to the power of their number
+ *   sort         n log n of half a million, each a comparison of two megabytes
+ *   patterns     repetitions that can take turns: n to the power of their number; sets of a
+ *                million characters
+ *   gsub         a million %0 in the place of a million matches, all of them empty
  *
  * They are charged before they begin, by what they can cost at worst.
  */
@@ -62,20 +64,68 @@ guard_move(lua_State *L)
 	return guard_range(L, 2, 3);
 }
 
+/* What stands behind the position moves; without one it is the end, and nothing does. */
 static int
-guard_length(lua_State *L)
+guard_position(lua_State *L, int at)
 {
+	lua_Integer position = lua_tointeger(L, at), n;
+
 	luaL_checktype(L, 1, LUA_TTABLE);
-	charge(L, (double)lua_rawlen(L, 1));
+	n = (lua_Integer)lua_rawlen(L, 1);
+	if (position > 0 && position <= n)
+		charge(L, (double)(n - position + 1));
 	return go_on(L);
+}
+
+static int
+guard_insert(lua_State *L)
+{
+	return guard_position(L, lua_gettop(L) >= 3 ? 2 : 4);
+}
+
+static int
+guard_remove(lua_State *L)
+{
+	return guard_position(L, 2);
+}
+
+/* The lengths of the longest text in a table and of the next: one string may be in there
+ * many times. */
+static void
+longest_of(lua_State *L, size_t n, size_t longest[2])
+{
+	longest[0] = longest[1] = 0;
+	for (size_t i = 1; i <= n; i++, lua_pop(L, 1)) {
+		size_t len =
+		    lua_rawgeti(L, 1, (lua_Integer)i) == LUA_TSTRING ? lua_rawlen(L, -1) : 0;
+
+		if (len > longest[0]) {
+			longest[1] = longest[0];
+			longest[0] = len;
+		} else if (len > longest[1]) {
+			longest[1] = len;
+		}
+	}
 }
 
 static int
 guard_sort(lua_State *L)
 {
+	size_t n, longest[2];
+	double each = 4;
+
 	luaL_checktype(L, 1, LUA_TTABLE);
+	n = lua_rawlen(L, 1);
+	charge(L, (double)n);
+	longest_of(L, n, longest);
+	/* Two texts are compared to the end of the shorter one at most. What another
+	 * function of C makes of one of them, nobody knows; one of Lua's is counted. */
+	if (lua_iscfunction(L, 2))
+		each += (double)longest[0] * 2;
+	else if (!lua_isfunction(L, 2))
+		each += (double)longest[1] / 8;
 	/* 2^19 fit into the default memory; a comparison costs a few steps. */
-	charge(L, (double)lua_rawlen(L, 1) * 20 * 4);
+	charge(L, (double)n * 20 * each);
 	return go_on(L);
 }
 
@@ -135,6 +185,20 @@ item_end(const struct pattern *pt, const char *p)
 	return p < pt->end ? p + 1 : pt->end;
 }
 
+/* Behind what is not one character and cannot be repeated: %bxy, %f[set], %1. NULL: it is no
+ * such. */
+static const char *
+special_end(const struct pattern *pt, const char *p)
+{
+	if (*p != '%' || p + 1 >= pt->end)
+		return NULL;
+	if (p[1] == 'b')
+		return pt->end - p > 4 ? p + 4 : pt->end;
+	if (p[1] == 'f')
+		return p + 2 < pt->end ? item_end(pt, p + 2) : pt->end;
+	return isdigit((unsigned char)p[1]) ? p + 2 : NULL;
+}
+
 static const char *
 behind_captures(const struct pattern *pt, const char *p)
 {
@@ -166,7 +230,7 @@ takes_turns(const struct pattern *pt, const char *p, const char *rest)
 /* At worst. A repetition runs over n for each of the ways that lead to it, and multiplies the
  * ways when the rest could begin anywhere in its run; since repetitions share the
  * subject, k of them make n to the k over k factorial. One that ends the pattern is
- * entered once: nothing behind it fails. */
+ * entered once: nothing behind it fails. A set is walked for each character. */
 static double
 pattern_work(const char *pattern, size_t pattern_n, size_t subject_n, bool anchors)
 {
@@ -179,15 +243,23 @@ pattern_work(const char *pattern, size_t pattern_n, size_t subject_n, bool ancho
 		ways = turns = 1;
 	}
 	while ((p = behind_captures(&pt, p)) < pt.end) {
-		const char *next = item_end(&pt, p);
-		bool repeats = next < pt.end && strchr("*+-", *next) != NULL;
+		const char *special = special_end(&pt, p);
+		const char *next = special != NULL ? special : item_end(&pt, p);
+		bool repeats = special == NULL && next < pt.end && strchr("*+-", *next) != NULL;
 		const char *rest = behind_captures(&pt, repeats ? next + 1 : next);
+		double each = 1 + (double)(next - p) / 4;
 
-		work += ways;
-		if (*p == '%' && p + 1 < pt.end && (p[1] == 'b' || isdigit((unsigned char)p[1])))
-			work += ways * n; /* balance and back references walk */
+		work += ways * each;
+		if (special != NULL) {
+			if (p[1] != 'f')
+				work += ways * n; /* balance and back references walk */
+			p = special;
+			continue;
+		}
+		if (repeats && rest == pt.end)
+			work += n * each;
 		if (repeats && rest < pt.end) {
-			work += ways * n / turns;
+			work += ways * n * each / turns;
 			if (takes_turns(&pt, p, rest))
 				ways *= n / turns++;
 		}
@@ -213,6 +285,37 @@ static int
 guard_pattern(lua_State *L)
 {
 	charge_pattern(L, true);
+	return go_on(L);
+}
+
+/* How many things in the text that stands for a match may come to nothing: with the others
+ * the answer grows, until memory ends it. */
+static size_t
+escapes_in(lua_State *L, int at)
+{
+	size_t n, escapes = 0;
+	const char *p = lua_tolstring(L, at, &n), *end = p + n;
+
+	while (p < end && (p = memchr(p, '%', (size_t)(end - p))) != NULL) {
+		escapes++;
+		p++;
+	}
+	return escapes;
+}
+
+static int
+guard_gsub(lua_State *L)
+{
+	lua_Integer most;
+	size_t n;
+
+	charge_pattern(L, true);
+	(void)luaL_checklstring(L, 1, &n);
+	most = luaL_optinteger(L, 4, (lua_Integer)n + 1);
+	if (most > (lua_Integer)n + 1)
+		most = (lua_Integer)n + 1;
+	if (most > 0 && lua_type(L, 3) == LUA_TSTRING)
+		charge(L, (double)most * (double)escapes_in(L, 3));
 	return go_on(L);
 }
 
@@ -275,14 +378,14 @@ work_guard_string(lua_State *L)
 	guard(L, "find", guard_find);
 	guard(L, "match", guard_pattern);
 	guard(L, "gmatch", guard_gmatch);
-	guard(L, "gsub", guard_pattern);
+	guard(L, "gsub", guard_gsub);
 }
 
 void
 work_guard_table(lua_State *L)
 {
 	guard(L, "move", guard_move);
-	guard(L, "insert", guard_length);
-	guard(L, "remove", guard_length);
+	guard(L, "insert", guard_insert);
+	guard(L, "remove", guard_remove);
 	guard(L, "sort", guard_sort);
 }

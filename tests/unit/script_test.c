@@ -645,6 +645,17 @@ test_long_calls(void **state)
 	    "local s = ('a'):rep(3000) for w in s:gmatch('(a*)(a*)(a*)b') do end",
 	    "local s = ('('):rep(30000) while true do local x = s:find('%b()') end",
 	    "local t = {} for i = 1, 100000 do t[i] = i % 7 end while true do table.sort(t) end",
+	    /* What comes instead of a match may be nothing, many times. */
+	    "local x = ('a'):rep(200000):gsub('b*', ('%0'):rep(200000))",
+	    /* What stands behind %b may look like a set. */
+	    "local s = '[]' .. ('a'):rep(3000) local x = s:find('%b[].-.-.-.-.-x]')",
+	    "local s = ('a'):rep(200000) local x = s:find('[' .. ('b'):rep(200000) .. ']')",
+	    "local s = ('a'):rep(200000) local x = s:match('^[' .. ('b'):rep(200000) .. 'a]*')",
+	    /* Few texts, compared often. */
+	    "local a = ('x'):rep(1000000) local t = {a .. 'a', a .. 'b'}\n"
+	    "for i = 3, 20000 do t[i] = t[i % 2 + 1] end table.sort(t)",
+	    "local a = ('x'):rep(1000000) local t = {}\n"
+	    "for i = 1, 20000 do t[i] = a end table.sort(t, string.lower)",
 	};
 
 	(void)state;
@@ -653,6 +664,10 @@ test_long_calls(void **state)
 	rejects("local t = {} for i = 1, 100000 do t[i] = i end "
 		"while true do table.insert(t, 1, 0) table.remove(t) end",
 	    "it took more than");
+	/* One text, many times in a set: it ends where the image does. */
+	rejects("local a = ('x'):rep(2000000) local t = {}\n"
+		"for i = 1, 20000 do t[i] = a end record.new.x = slipring.ss(t) return record",
+	    "record.new.x: the image is too large");
 	/* An iterator that has come to its end does not search again. */
 	rejects("local s = ('a'):rep(1500) local f = s:gmatch('a-b') while true do f() end",
 	    "it took more than 1000000 instructions");
@@ -683,7 +698,29 @@ test_ordinary_patterns(void **state)
 	    "assert(('a.b'):find('.', 1, true) == 2 and ('a+b'):gsub('%+', '-') == 'a-b')\n"
 	    "assert(('f(a(b)c)d'):match('%b()') == '(a(b)c)')\n"
 	    "assert(('x'):rep(3, ',') == 'x,x,x' and ('x'):rep(-5) == '')\n"
+	    "assert(('THE (quick) fox'):find('%f[%a]%a+%f[%A]', 5) == 6)\n"
+	    "assert(('say \"x\" or \\'y\\''):match('([\"\\'])(.-)%1') == '\"')\n"
+	    "assert(('a1b22'):gsub('%d+', '<%0>', 1) == 'a<1>b22')\n"
 	    "return record");
+}
+
+/* Work that is not done is not charged. */
+static void
+test_ordinary_tables(void **state)
+{
+	(void)state;
+	keeps("local t = {} for i = 1, 20000 do table.insert(t, i) end\n"
+	      "assert(#t == 20000)\n"
+	      "for i = 1, 20000 do table.remove(t) end\n"
+	      "assert(#t == 0)\n"
+	      "for i = 1, 2000 do t[i] = 'order#' .. (i * 7919 % 2000) end\n"
+	      "table.sort(t)\n"
+	      "table.sort(t, function(a, b) return a > b end)\n"
+	      "assert(t[1] == 'order#999' and t[2000] == 'order#0')\n"
+	      "table.insert(t, 1, 'first') assert(table.remove(t, 1) == 'first')\n"
+	      "assert(not pcall(table.insert, t, 5000, 1) and not pcall(table.insert, t))\n"
+	      "assert(not pcall(table.remove, t, 5000) and not pcall(table.insert, nil, 1))\n"
+	      "return record");
 }
 
 static void
@@ -794,6 +831,7 @@ main(void)
 	    cmocka_unit_test(test_loops),
 	    cmocka_unit_test(test_long_calls),
 	    cmocka_unit_test(test_ordinary_patterns),
+	    cmocka_unit_test(test_ordinary_tables),
 	    cmocka_unit_test(test_memory),
 	    cmocka_unit_test(test_a_full_script_begins_anew),
 	    cmocka_unit_test(test_goes_on),
