@@ -127,20 +127,25 @@ is_object(struct slice v)
 	return v.n != 0 && v.p[0] == '{';
 }
 
-static struct field *
+struct field *
 field_of(struct compiling *c, struct node *nd, struct slice name)
 {
-	struct field *v;
+	size_t n = nd->count;
 
-	for (size_t i = 0; i < nd->count; i++)
+	for (size_t i = 0; i < n; i++)
 		if (slice_eq(nd->fields[i].name, name))
 			return &nd->fields[i];
-	v = pool_alloc(&c->p->pool, (nd->count + 1) * sizeof *v);
-	if (nd->count != 0)
-		memcpy(v, nd->fields, nd->count * sizeof *v);
-	nd->fields = v;
-	field_init(&v[nd->count], name);
-	return &v[nd->count++];
+	/* By doubling: the pool keeps what is left behind. */
+	if ((n & (n - 1)) == 0) {
+		struct field *v = pool_alloc(&c->p->pool, (n != 0 ? 2 * n : 1) * sizeof *v);
+
+		if (n != 0)
+			memcpy(v, nd->fields, n * sizeof *v);
+		nd->fields = v;
+	}
+	field_init(&nd->fields[n], name);
+	nd->count++;
+	return &nd->fields[n];
 }
 
 /* Compares as text, as everything under N does for Lambda. */

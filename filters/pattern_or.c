@@ -12,22 +12,6 @@ struct trees {
 	size_t n;
 };
 
-static struct field *
-field_add(struct compiling *c, struct node *nd, struct slice name)
-{
-	struct field *v;
-
-	for (size_t i = 0; i < nd->count; i++)
-		if (slice_eq(nd->fields[i].name, name))
-			return &nd->fields[i];
-	v = pool_alloc(&c->p->pool, (nd->count + 1) * sizeof *v);
-	if (nd->count != 0)
-		memcpy(v, nd->fields, nd->count * sizeof *v);
-	nd->fields = v;
-	field_init(&v[nd->count], name);
-	return &v[nd->count++];
-}
-
 static void
 leaves_add(struct compiling *c, struct field *f, struct leaf *const *leaves, size_t n)
 {
@@ -43,23 +27,30 @@ leaves_add(struct compiling *c, struct field *f, struct leaf *const *leaves, siz
 	f->leaf_count += n;
 }
 
+static struct node *merge(struct compiling *c, const struct node *a, const struct node *b);
+
+/* What is below a field of out may be another tree's as well, and is not changed. */
+static void
+merge_into(struct compiling *c, struct node *out, const struct node *nd)
+{
+	for (size_t i = 0; i < nd->count; i++) {
+		const struct field *from = &nd->fields[i];
+		struct field *to = field_of(c, out, from->name);
+
+		leaves_add(c, to, from->leaves, from->leaf_count);
+		if (from->node != NULL)
+			to->node = to->node != NULL ? merge(c, to->node, from->node) : from->node;
+	}
+}
+
 /* A new tree: both of a and b. Depth is bounded where the text was read. */
 static struct node *
 merge(struct compiling *c, const struct node *a, const struct node *b)
 {
 	struct node *out = pool_alloc(&c->p->pool, sizeof *out);
-	const struct node *const both[] = {a, b};
 
-	for (size_t k = 0; k < 2; k++)
-		for (size_t i = 0; both[k] != NULL && i < both[k]->count; i++) {
-			const struct field *from = &both[k]->fields[i];
-			struct field *to = field_add(c, out, from->name);
-
-			leaves_add(c, to, from->leaves, from->leaf_count);
-			if (from->node != NULL)
-				to->node =
-				    to->node != NULL ? merge(c, to->node, from->node) : from->node;
-		}
+	merge_into(c, out, a);
+	merge_into(c, out, b);
 	return out;
 }
 
@@ -71,6 +62,13 @@ multiply(struct compiling *c, struct trees *a, const struct trees *b)
 	if (a->n * b->n > PATTERN_ALTERNATIVES_MAX)
 		return pattern_fail(c, "the $or in it multiply out to more than %d alternatives",
 		    PATTERN_ALTERNATIVES_MAX);
+	/* Field after field, as most are: what is in a is nobody else's, and a new tree for each
+	 * would make them cost their number cubed. */
+	if (b->n == 1) {
+		for (size_t i = 0; i < a->n; i++)
+			merge_into(c, a->v[i], b->v[0]);
+		return 0;
+	}
 	out.n = a->n * b->n;
 	out.v = pool_alloc(&c->p->pool, out.n * sizeof(struct node *));
 	for (size_t i = 0; i < a->n; i++)
@@ -94,7 +92,7 @@ expand_field(struct compiling *c, const struct field *f, struct trees *out)
 	out->v = pool_alloc(&c->p->pool, out->n * sizeof(struct node *));
 	for (size_t i = 0; i < out->n; i++) {
 		struct node *nd = pool_alloc(&c->p->pool, sizeof *nd);
-		struct field *copy = field_add(c, nd, f->name);
+		struct field *copy = field_of(c, nd, f->name);
 
 		leaves_add(c, copy, f->leaves, f->leaf_count);
 		copy->node = f->node != NULL ? below.v[i] : NULL;

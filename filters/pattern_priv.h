@@ -168,6 +168,8 @@ int cond_parse(struct compiling *c, struct slice value, struct cond *out) MUST_C
  * it is called by its operator. old_ok: {"old": true} may stand for a number. */
 int cond_parse_bounds(struct compiling *c, const char *op, struct slice value, bool old_ok,
     struct cond *out) MUST_CHECK;
+/* The field of that name, added if it is not there. The node's own: no other has its fields. */
+struct field *field_of(struct compiling *c, struct node *nd, struct slice name);
 /* The list of a leaf or of changed-from; NULL: it is refused. */
 struct leaf *pattern_leaf(struct compiling *c, struct slice list);
 

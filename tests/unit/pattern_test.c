@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -243,6 +244,35 @@ too_many_alternatives(void **state)
 	buf_close(&b);
 }
 
+static size_t
+in_use(void)
+{
+	struct mallinfo2 m = mallinfo2();
+
+	return m.uordblks + m.hblkhd;
+}
+
+/* As many as the 4,096 characters of a Lambda filter can name. */
+static void
+many_names_beside_each_other(void **state)
+{
+	struct buf b = BUF_INIT(1 << 16);
+	struct pattern *p;
+	size_t before;
+
+	(void)state;
+	buf_add_char(&b, '{');
+	for (unsigned i = 0; i < 400; i++)
+		buf_addf(&b, "%s\"%x\":[1]", i != 0 ? "," : "", i);
+	buf_add_char(&b, '}');
+	assert_true(b.n <= 4096);
+	before = in_use();
+	assert_int_equal(pattern_compile(&p, buf_slice(&b), &e), 0);
+	assert_in_range(in_use() - before, 0, 4u << 20);
+	pattern_close(p);
+	buf_close(&b);
+}
+
 /* ---- names, escapes, lists ---- */
 
 static void
@@ -415,6 +445,7 @@ main(void)
 	    cmocka_unit_test(every_example_of_the_manual),
 	    cmocka_unit_test(what_is_wrong_is_said_with_its_path),
 	    cmocka_unit_test(too_many_alternatives),
+	    cmocka_unit_test(many_names_beside_each_other),
 	    cmocka_unit_test(names_twice_and_in_other_words),
 	    cmocka_unit_test(one_element_of_a_list_across_or),
 	    cmocka_unit_test(text_in_a_list_of_numbers_is_lambdas),
