@@ -134,19 +134,28 @@ match_size(struct pattern *p, const struct cond *c, struct spot s)
 	return number_parse(slice_of(digits), &number) && number_within(c, &number);
 }
 
+/* exists asks for the attribute here, and not for a value: a map was there, too. */
+static bool
+was_there(const struct leaf *from, bool there)
+{
+	for (size_t i = 0; i < from->count; i++)
+		if (from->conds[i].kind == (there ? COND_EXISTS : COND_ABSENT))
+			return true;
+	return false;
+}
+
 /* The old value by the rules of a list of its own. Under a type tag it is seen as
  * a list there sees it: a list of texts under N compares texts. */
 static bool
 was(struct pattern *p, const struct leaf *from, struct spot old)
 {
-	enum found f;
-
+	if (was_there(from, old.json.p != NULL))
+		return true;
 	if (!p->plain && from->place.tag == VALUE_N)
 		old.form = FORM_JSON;
 	if (!p->plain && from->place.tag == VALUE_NS)
 		old.form = FORM_JSON;
-	f = leaf_find(p, from, old);
-	if (f == FOUND_MATCH || (f == FOUND_NOTHING && from->absent_ok))
+	if (leaf_find(p, from, old) == FOUND_MATCH)
 		return true;
 	for (size_t i = 0; i < from->count; i++)
 		if (from->conds[i].kind == COND_SIZE && match_size(p, &from->conds[i], old))
