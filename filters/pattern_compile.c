@@ -225,12 +225,13 @@ parse_leaf(struct compiling *c, struct slice list, struct field *f)
 
 static int parse_object(struct compiling *c, struct slice object, struct node *nd, unsigned depth);
 
+/* As for the service. Not the operators that it does not have: `size` is a name in patterns
+ * that work there. */
 static bool
 is_reserved(struct slice name)
 {
 	static const char *const words[] = {"exactly", "prefix", "suffix", "equals-ignore-case",
-	    "anything-but", "numeric", "exists", "cidr", "wildcard", "size", "changed",
-	    "changed-from", "crossed"};
+	    "anything-but", "numeric", "exists", "cidr", "wildcard"};
 
 	for (size_t i = 0; i < ARRAY_LEN(words); i++)
 		if (slice_is(name, words[i]))
