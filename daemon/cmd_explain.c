@@ -11,6 +11,7 @@
 
 #include "base/limits.h"
 #include "base/mem.h"
+#include "checkpoint/letters.h"
 #include "daemon/config.h"
 #include "daemon/pattern_arg.h"
 #include "record/rewrite.h"
@@ -192,22 +193,41 @@ explain_input(struct explaining *x)
 	return all ? EXIT_DONE : EXIT_FAILED;
 }
 
+/* Which stream a record came from is not in it; filters want some name. */
+static char *
+name_origin(struct explaining *x, const struct config *c)
+{
+	const struct feed_conf *fc;
+	const char *named;
+	char *table;
+
+	x->origin = (struct origin){.stream = "", .table = "", .arn = "", .label = "", .shard = ""};
+	if (c->stream_count == 0)
+		return NULL;
+	fc = &c->streams[0].feed;
+	named = fc->table != NULL ? fc->table : fc->arn;
+	table = strncmp(named, "arn:", 4) == 0 ? mem_slicedup(arn_table_name(named))
+					       : mem_strdup(named);
+	x->origin.stream = c->streams[0].name;
+	x->origin.table = table;
+	return table;
+}
+
 static int
 run_chain(struct explaining *x, const struct args *a)
 {
 	struct config *c;
 	struct err e;
+	char *table;
 	int code;
 
 	if (config_load(&c, args_get(a, "config"), &e) != 0)
 		return command_fail(&e);
-	/* Which stream a record came from is not in it; filters want some name. */
-	x->origin = (struct origin){.stream = "", .table = "", .arn = "", .label = "", .shard = ""};
-	if (c->stream_count != 0)
-		x->origin.stream = x->origin.table = c->streams[0].name;
+	table = name_origin(x, c);
 	code =
 	    open_chain(x, c, args_get(a, "filters"), &e) == 0 ? explain_input(x) : command_fail(&e);
 	chain_close(x->chain);
+	free(table);
 	config_close(c);
 	return code;
 }

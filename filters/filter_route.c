@@ -327,31 +327,29 @@ write_name(struct filter *f, const struct part *p, const struct record *r, const
 	return true;
 }
 
-/* The value of the key attribute that rules look at; absent: it is not known which. */
-static struct slice
-key_value(const struct filter *f, const struct record *r, const struct origin *o)
+/* The value of the key attribute that rules look at, into *out. False: of two it is not known
+ * which is the partition key; a record does not say. */
+static bool
+key_value(const struct filter *f, const struct record *r, const struct origin *o, struct slice *out)
 {
 	const char *name = f->conf->key;
 	struct json_iter it = json_iter(r->keys);
-	struct slice raw, first, second;
+	struct slice raw, second;
 
+	*out = SLICE_NONE;
 	if (name == NULL && o->schema != NULL)
 		name = o->schema->names[0];
-	if (name != NULL)
-		return value_member(r->keys, name);
-	if (!json_next(&it, &raw, &first) || json_next(&it, &raw, &second))
-		return SLICE_NONE;
-	return first;
+	if (name == NULL)
+		return !json_next(&it, &raw, out) || !json_next(&it, &raw, &second);
+	*out = value_member(r->keys, name);
+	return true;
 }
 
 static const struct part *
-rule_find(struct filter *f, const struct record *r, const struct origin *o)
+rule_find(struct filter *f, struct slice value)
 {
-	struct slice value, key;
+	struct slice key;
 
-	if (f->rule_count == 0)
-		return f->to;
-	value = key_value(f, r, o);
 	buf_reset(&f->value);
 	if (value.p == NULL || !plain(value, &f->value))
 		return f->to;
@@ -382,9 +380,18 @@ may_have(struct filter *f)
 static enum filter_verdict
 apply(struct filter *f, struct record *r, const struct origin *o, struct err *why)
 {
-	const struct part *p = rule_find(f, r, o);
-	struct slice quoted;
+	const struct part *p = f->to;
+	struct slice key, quoted;
 
+	if (f->rule_count != 0) {
+		if (!key_value(f, r, o, &key)) {
+			(void)err_set(why, ERR_REFUSED,
+			    "it has two key attributes, and which of them is the partition key is "
+			    "not known here: name it with `key`");
+			return FILTER_REJECT;
+		}
+		p = rule_find(f, key);
+	}
 	if (p == NULL || !write_name(f, p, r, o)) {
 		if (f->fallback == NULL) {
 			(void)err_set(why, ERR_REFUSED,

@@ -143,6 +143,24 @@ class Patterns(unittest.TestCase):
                      ["--pattern", '{"a": [1]}', "--plain-pattern", '{"event": ["x"]}']):
             self.assertEqual(self.explain([], *argv)[0], 64, argv)
 
+    def test_routes_explained(self):
+        arn = "arn:aws:dynamodb:us-east-1:111122223333:table/prod-orders/stream/2026-01-01T00:00:00.000"
+        record = json.dumps({"eventName": "INSERT", "dynamodb": {
+            "Keys": {"sk": {"S": "b"}, "pk": {"S": "TENANT#1"}}, "SequenceNumber": "1"}})
+        for stream in ({"table": "prod-orders"}, {"arn": arn}, {"table": arn.split("/stream")[0]}):
+            path = support.config(
+                self.work.path, "http://127.0.0.1:1", {"app": stream},
+                {"all": dict(self.trail("all"), **{"from": ["app"]})}, filters={
+                    "named": {"type": "route", "to": "{table}.{stream}"},
+                    "ruled": {"type": "route", "rules": {"TENANT#": "tenants"}, "default": "rest"},
+                    "keyed": {"type": "route", "rules": {"TENANT#": "tenants"}, "key": "pk"}})
+            for name, want in (("named", '"slipringRoute":"prod-orders.app"'),
+                               ("keyed", '"slipringRoute":"tenants"'),
+                               ("ruled", "rejected: filter ruled: it has two key attributes")):
+                code, out, err = self.explain([record], "--filters", name, "-c", path)
+                self.assertEqual((code, len(out)), (1 if name == "ruled" else 0, 1), err)
+                self.assertIn(want, out[0])
+
     def test_check_remarks_on_what_is_hardly_meant(self):
         path = self.write("http://127.0.0.1:1", {
             "created": {"type": "pattern", "pattern": {"dynamodb": {"OldImage": [{"exists": False}]}}},

@@ -211,6 +211,38 @@ prefixes(void **state)
 	setup_close(&x);
 }
 
+/* As `explain` asks: a record by itself. */
+static void
+a_key_that_is_not_known(void **state)
+{
+	static const struct origin nowhere = {.stream = "s", .table = "t"};
+	struct page *one = ours(RAW("")), *two;
+	struct record r = one->records[0];
+	struct setup x;
+	struct err e;
+
+	(void)state;
+	two = ours("{\"eventName\":\"INSERT\",\"dynamodb\":{\"SequenceNumber\":\"1\",\"Keys\":"
+		   "{\"sk\":{\"S\":\"b\"},\"pk\":{\"S\":\"a\"}}}}");
+	begin(&x, "rules: {a: first}\nto: other\ndefault: rest\n");
+	assert_int_equal(filter_route.apply(x.f, &r, &nowhere, &e), FILTER_REWRITE);
+	assert_true(slice_is(r.route, "first"));
+	r = two->records[0];
+	assert_int_equal(filter_route.apply(x.f, &r, &nowhere, &e), FILTER_REJECT);
+	assert_non_null(strstr(e.text, "two key attributes"));
+	setup_close(&x);
+	begin(&x, "rules: {a: first}\nkey: pk\nto: other\n");
+	assert_int_equal(filter_route.apply(x.f, &r, &nowhere, &e), FILTER_REWRITE);
+	assert_true(slice_is(r.route, "first"));
+	setup_close(&x);
+	begin(&x, "to: 'to_{keys.pk}'\n");
+	assert_int_equal(filter_route.apply(x.f, &r, &nowhere, &e), FILTER_REWRITE);
+	assert_true(slice_is(r.route, "to_a"));
+	setup_close(&x);
+	page_unref(one);
+	page_unref(two);
+}
+
 static void
 not_too_many(void **state)
 {
@@ -495,6 +527,7 @@ main(void)
 	    cmocka_unit_test(the_service_does_not_set_it),
 	    cmocka_unit_test(what_is_no_route),
 	    cmocka_unit_test(a_long_name),
+	    cmocka_unit_test(a_key_that_is_not_known),
 	    cmocka_unit_test(not_too_many),
 	    cmocka_unit_test(prefixes),
 	    cmocka_unit_test(pieces_of_keys),
