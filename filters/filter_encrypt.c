@@ -173,6 +173,24 @@ check(const void *conf, struct err *e)
 }
 
 static int
+suits(const void *conf, const struct filter_stream *s, struct err *e)
+{
+	struct filter *f = mem_new(sizeof *f);
+	const struct path *key = NULL;
+	int r = make(f, conf, e);
+
+	if (r == 0)
+		key = image_key_path(f->image, &s->schema);
+	if (key != NULL)
+		r = err_set(e, ERR_CONFIG,
+		    "%.120s is a key attribute, which is never encrypted; hash it with a redact "
+		    "that has keys: true, or leave it out of attributes",
+		    key->text);
+	close_filter(f);
+	return r;
+}
+
+static int
 open_filter(struct filter **out, const char *name, const void *conf, struct err *e)
 {
 	struct filter *f = mem_new(sizeof *f);
@@ -201,6 +219,7 @@ const struct filter_ops filter_encrypt = {
     .conf_size = sizeof(struct encrypt_conf),
     .keys = keys,
     .check = check,
+    .suits = suits,
     .open = open_filter,
     .apply = apply,
     .close = close_filter,

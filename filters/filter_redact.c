@@ -457,6 +457,25 @@ check(const void *conf, struct err *e)
 	return r;
 }
 
+static int
+suits(const void *conf, const struct filter_stream *s, struct err *e)
+{
+	const struct redact_conf *c = conf;
+	struct filter *f = mem_new(sizeof *f);
+	const struct path *key = NULL;
+	int r = make(f, conf, e);
+
+	if (r == 0 && !c->keys)
+		key = image_key_path(f->image, &s->schema);
+	if (key != NULL)
+		r = err_set(e, ERR_CONFIG,
+		    "%.120s is a key attribute, which is redacted only with keys: true and a hash; "
+		    "say so, or leave it out of attributes",
+		    key->text);
+	close_filter(f);
+	return r;
+}
+
 const struct filter_ops filter_redact = {
     .api = FILTER_API,
     .type = "redact",
@@ -464,6 +483,7 @@ const struct filter_ops filter_redact = {
     .conf_size = sizeof(struct redact_conf),
     .keys = keys,
     .check = check,
+    .suits = suits,
     .open = open_filter,
     .apply = apply,
     .close = close_filter,

@@ -508,6 +508,24 @@ what_it_seals(void **state)
 }
 
 static void
+keys_that_would_not_be_sealed(void **state)
+{
+	const struct filter_stream s = {
+	    .schema = {.names = {(char[]){"pk"}, NULL}}, .view = "NEW_AND_OLD_IMAGES"};
+	struct setup x;
+	struct err e;
+
+	(void)state;
+	begin(&x, "attributes: [ssn, pk]\n", 7);
+	assert_int_equal(filter_encrypt.suits(x.conf, &s, &e), -1);
+	assert_non_null(strstr(e.text, "pk is a key attribute, which is never encrypted"));
+	end(&x);
+	begin(&x, "attributes: [ssn, '*']\n", 7);
+	assert_int_equal(filter_encrypt.suits(x.conf, &s, &e), 0);
+	end(&x);
+}
+
+static void
 what_it_does_not_take(void **state)
 {
 	static const char *const bad[][2] = {
@@ -792,6 +810,7 @@ main(void)
 	    cmocka_unit_test(every_byte_counts),
 	    cmocka_unit_test(other_places),
 	    cmocka_unit_test(what_it_seals),
+	    cmocka_unit_test(keys_that_would_not_be_sealed),
 	    cmocka_unit_test(what_it_does_not_take),
 	    cmocka_unit_test(it_comes_back),
 	    cmocka_unit_test(random_images),

@@ -343,6 +343,35 @@ a_large_set(void **state)
 	end(&x);
 }
 
+/* What is named and would stay as it is must not be found out at the target. */
+static void
+keys_that_would_not_be_redacted(void **state)
+{
+	static const struct {
+		const char *yaml;
+		const char *key; /* NULL: it suits */
+	} ways[] = {{"attributes: [mail, pk]\nwith: drop\n", "pk is a key attribute"},
+	    {"attributes: ['\"sk\"']\nwith: sha256\n", "\"sk\" is a key attribute"},
+	    {"attributes: [pk]\nwith: sha256\nkeys: true\n", NULL},
+	    {"attributes: ['*', p, pk.x]\nwith: mask\n", NULL}};
+	const struct filter_stream s = {
+	    .schema = {.names = {(char[]){"pk"}, (char[]){"sk"}}}, .view = "NEW_AND_OLD_IMAGES"};
+	const struct filter_stream unknown = {.view = "unknown"};
+	struct err e;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(ways); i++) {
+		struct setup x;
+
+		begin(&x, ways[i].yaml);
+		assert_int_equal(filter_redact.suits(x.conf, &unknown, &e), 0);
+		assert_int_equal(filter_redact.suits(x.conf, &s, &e), ways[i].key != NULL ? -1 : 0);
+		if (ways[i].key != NULL)
+			assert_non_null(strstr(e.text, ways[i].key));
+		end(&x);
+	}
+}
+
 static void
 what_it_does_not_take(void **state)
 {
@@ -383,6 +412,7 @@ main(void)
 	    cmocka_unit_test(keys_when_asked),
 	    cmocka_unit_test(random_images),
 	    cmocka_unit_test(a_large_set),
+	    cmocka_unit_test(keys_that_would_not_be_redacted),
 	    cmocka_unit_test(what_it_does_not_take),
 	};
 
