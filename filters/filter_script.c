@@ -164,7 +164,8 @@ check(const void *conf, struct err *e)
 	struct filter *f;
 
 	if ((c->file == NULL) == (c->text == NULL))
-		return err_set(e, ERR_CONFIG, "a script filter needs \"file\" or \"text\"");
+		return err_set(e, ERR_CONFIG, "a script filter needs \"file\" or \"text\"%s",
+		    c->file != NULL ? ", not both" : "");
 	if (c->text == NULL)
 		return 0;
 	if (open_filter(&f, "text", conf, e) != 0)
