@@ -3,9 +3,9 @@
  *   record --tenant's value--> hash --> bucket: a token for it?  yes KEEP, no: `over`
  *
  * The clock is the records' own creation time, so that the same records read again
- * get the same answer; a time before one that was seen fills nothing. Buckets are in groups of
- * eight by hash. A new tenant in a full group takes the place of the one that was
- * quiet for the longest; who comes back finds a full bucket.
+ * get the same answer; a time before one that was seen fills nothing. Buckets are found by
+ * hash and lie in the order in which they were asked last: where all are taken, a new tenant
+ * gets that of the one that was quiet for the longest, who finds a full one on coming back.
  */
 #include "filters/filter.h"
 
@@ -19,7 +19,7 @@
 #include "record/key.h"
 #include "record/path.h"
 
-#define GROUP 8u
+#define NONE UINT32_MAX
 #define TELL_EVERY_US (60 * INT64_C(1000000))
 
 enum over { OVER_DROP, OVER_REJECT };
@@ -36,7 +36,8 @@ struct bucket {
 	uint64_t hash;
 	int64_t level; /* up to burst * per */
 	int64_t seen_us;
-	bool used;
+	uint32_t next;	       /* of the same head */
+	uint32_t newer, older; /* in the order of use */
 };
 
 struct filter {
@@ -44,7 +45,10 @@ struct filter {
 	const char *name;	       /* borrowed */
 	struct path *tenant;	       /* owned; NULL: one bucket for all */
 	struct bucket *buckets;	       /* owned */
-	size_t groups;		       /* a power of two */
+	uint32_t room, used;	       /* of buckets */
+	uint32_t *heads;	       /* owned; by hash; NONE: empty */
+	size_t head_count;	       /* a power of two */
+	uint32_t newest, oldest;
 	struct buf value, key;
 	int64_t told_us; /* creation time of the record that was logged last */
 	bool told;
@@ -90,7 +94,7 @@ static const struct conf_key keys[] = {
 	.def = "10000",
 	.min = 1,
 	.max = 1000000,
-	.doc = "How many tenants are remembered at least; of more, the quiet ones are forgotten."},
+	.doc = "How many tenants are remembered; of more, the quiet ones are forgotten."},
     {.name = NULL},
 };
 
@@ -115,6 +119,7 @@ close_filter(struct filter *f)
 		return;
 	path_close(f->tenant);
 	free(f->buckets);
+	free(f->heads);
 	buf_close(&f->value);
 	buf_close(&f->key);
 	free(f);
@@ -129,10 +134,15 @@ open_filter(struct filter **out, const char *name, const void *conf, struct err 
 	f->conf = c;
 	f->name = name;
 	f->value = f->key = BUF_INIT(LIMIT_PAGE_BODY);
-	f->groups = 1;
-	while (c->tenant != NULL && f->groups * GROUP < (size_t)c->tenants)
-		f->groups *= 2;
-	f->buckets = mem_array(f->groups * GROUP, sizeof *f->buckets);
+	f->room = c->tenant != NULL ? (uint32_t)c->tenants : 1;
+	f->head_count = 1;
+	while (f->head_count < f->room)
+		f->head_count *= 2;
+	f->buckets = mem_array(f->room, sizeof *f->buckets);
+	f->heads = mem_array(f->head_count, sizeof *f->heads);
+	for (size_t i = 0; i < f->head_count; i++)
+		f->heads[i] = NONE;
+	f->newest = f->oldest = NONE;
 	if (c->tenant != NULL && path_parse(&f->tenant, c->tenant, 0, e) != 0) {
 		close_filter(f);
 		return -1;
@@ -181,20 +191,62 @@ full(const struct filter *f)
 	return burst * f->conf->per_us;
 }
 
+/* ---- buckets ---- */
+
+static uint32_t *
+head_of(const struct filter *f, uint64_t hash)
+{
+	return &f->heads[hash & (f->head_count - 1)];
+}
+
+static void
+leave_order(struct filter *f, const struct bucket *b)
+{
+	*(b->newer != NONE ? &f->buckets[b->newer].older : &f->newest) = b->older;
+	*(b->older != NONE ? &f->buckets[b->older].newer : &f->oldest) = b->newer;
+}
+
+static void
+enter_order(struct filter *f, uint32_t i)
+{
+	f->buckets[i].newer = NONE;
+	f->buckets[i].older = f->newest;
+	*(f->newest != NONE ? &f->buckets[f->newest].newer : &f->oldest) = i;
+	f->newest = i;
+}
+
+/* A bucket that is nobody's any more. */
+static uint32_t
+free_bucket(struct filter *f)
+{
+	uint32_t i = f->oldest, *at;
+
+	if (f->used < f->room)
+		return f->used++;
+	leave_order(f, &f->buckets[i]);
+	for (at = head_of(f, f->buckets[i].hash); *at != i;)
+		at = &f->buckets[*at].next;
+	*at = f->buckets[i].next;
+	return i;
+}
+
 static struct bucket *
 bucket_of(struct filter *f, uint64_t hash, int64_t now_us)
 {
-	struct bucket *group = &f->buckets[(hash & (f->groups - 1)) * GROUP];
-	struct bucket *b = group;
+	uint32_t *head = head_of(f, hash), i = *head;
 
-	for (size_t i = 0; i < GROUP; i++) {
-		if (group[i].used && group[i].hash == hash)
-			return &group[i];
-		if (!group[i].used || (b->used && group[i].seen_us < b->seen_us))
-			b = b->used ? &group[i] : b;
+	while (i != NONE && f->buckets[i].hash != hash)
+		i = f->buckets[i].next;
+	if (i != NONE) {
+		leave_order(f, &f->buckets[i]);
+	} else {
+		i = free_bucket(f);
+		f->buckets[i] = (struct bucket){
+		    .hash = hash, .level = full(f), .seen_us = now_us, .next = *head};
+		*head = i;
 	}
-	*b = (struct bucket){.hash = hash, .level = full(f), .seen_us = now_us, .used = true};
-	return b;
+	enter_order(f, i);
+	return &f->buckets[i];
 }
 
 static bool

@@ -514,6 +514,33 @@ tenants_are_bounded(void **state)
 	assert_int_equal(kept, 1);
 }
 
+/* As many as there is room for, each has its own bucket and keeps it. */
+static void
+tenants_are_all_remembered(void **state)
+{
+	struct transform t =
+	    open_yaml("type: limit\ntenant: t\nrecords: 1\nper: 1d\ntenants: 1000");
+	unsigned kept = 0;
+	char text[64];
+
+	(void)state;
+	log_set_sink(on_log, NULL);
+	for (unsigned i = 0; i < 5000; i++) {
+		(void)snprintf(text, sizeof text, "\"t\":{\"S\":\"tenant-%u\"}", i % 1000);
+		kept += at_time(&t, text, i) == FILTER_KEEP;
+	}
+	assert_int_equal(kept, 1000);
+	/* One more, and the one that was quiet for the longest begins anew; no other does. */
+	assert_int_equal(at_time(&t, "\"t\":{\"S\":\"one more\"}", 5000), FILTER_KEEP);
+	for (unsigned i = 1; i < 1000; i++) {
+		(void)snprintf(text, sizeof text, "\"t\":{\"S\":\"tenant-%u\"}", i);
+		assert_int_equal(at_time(&t, text, 5000), FILTER_DROP);
+	}
+	assert_int_equal(at_time(&t, "\"t\":{\"S\":\"tenant-0\"}", 5000), FILTER_KEEP);
+	log_set_sink(NULL, NULL);
+	transform_close(&t);
+}
+
 /* ---- all of them ---- */
 
 static void
@@ -581,6 +608,7 @@ main(void)
 	    cmocka_unit_test(what_cannot_be_compared_is_kept_and_said_once),
 	    cmocka_unit_test(limits),
 	    cmocka_unit_test(tenants_are_bounded),
+	    cmocka_unit_test(tenants_are_all_remembered),
 	    cmocka_unit_test(any_transform_of_any_record),
 	};
 
