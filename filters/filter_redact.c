@@ -156,17 +156,24 @@ add_masked(struct filter *f, struct slice last, struct buf *out)
 static struct slice
 plain_of(struct filter *f, enum value_type type, struct slice inner)
 {
+	struct slice text = inner;
 	size_t digits;
 
 	buf_reset(&f->text);
+	if ((type == VALUE_N || type == VALUE_B) && memchr(inner.p, '\\', inner.n) != NULL) {
+		buf_reset(&f->masked);
+		json_unescape(inner, &f->masked);
+		f->failed |= f->masked.failed;
+		text = buf_slice(&f->masked);
+	}
 	if (type == VALUE_S)
-		json_unescape(inner, &f->text);
+		json_unescape(text, &f->text);
 	else if (type == VALUE_N)
-		(void)number_canonical(inner, &f->text);
-	else if (type == VALUE_B && base64_measure(inner, &digits))
-		base64_decode(inner, digits, &f->text);
+		(void)number_canonical(text, &f->text);
+	else if (type == VALUE_B && base64_measure(text, &digits))
+		base64_decode(text, digits, &f->text);
 	else
-		buf_add_slice(&f->text, inner);
+		buf_add_slice(&f->text, text);
 	f->failed |= f->text.failed;
 	return buf_slice(&f->text);
 }
