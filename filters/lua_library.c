@@ -70,6 +70,7 @@ library_open(lua_State *L)
 	lua_pop(L, 1);
 	open_one(L, LUA_MATHLIBNAME, luaopen_math, math_names);
 	open_one(L, LUA_UTF8LIBNAME, luaopen_utf8, utf8_names);
+	work_guard_utf8(L);
 	lua_pop(L, 2);
 	number_library(L, sandbox_of(L)->conf.decimal);
 	lua_newtable(L);

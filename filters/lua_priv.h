@@ -79,6 +79,7 @@ void library_open(lua_State *L); /* sets the globals */
 /* Replaces those functions of the table on the stack that could run long in C. */
 void work_guard_string(lua_State *L);
 void work_guard_table(lua_State *L);
+void work_guard_utf8(lua_State *L);
 
 /* ---- lua_number.c ---- */
 

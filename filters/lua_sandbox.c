@@ -124,6 +124,9 @@ sandbox_charge(lua_State *L, size_t work)
 		stop(L, 1);
 	}
 	s->left -= (int64_t)cost;
+	/* As long as the instructions after which the hook would look. */
+	if (cost >= STEP && cpu_now() > s->cpu_until)
+		stop(L, 1);
 }
 
 /* ---- errors ---- */

@@ -197,6 +197,7 @@ bytes_tostring(lua_State *L)
 
 	if (text.p == NULL || !base64_measure(text, &digits))
 		return luaL_error(L, "no bytes");
+	sandbox_charge(L, 2 * digits);
 	n = digits * 6 / 8;
 	(void)luaL_buffinitsize(L, &b, n);
 	for (size_t i = 0; i < digits; i++) {
@@ -217,6 +218,7 @@ bytes_equal(lua_State *L)
 	struct slice a = bytes_text(L, 1), b = bytes_text(L, 2);
 	size_t n, m;
 
+	sandbox_charge(L, 2 * (a.n + b.n));
 	lua_pushboolean(L,
 	    a.p != NULL && b.p != NULL && base64_measure(a, &n) && base64_measure(b, &m) &&
 		base64_cmp(a, n, b, m) == 0);
@@ -230,6 +232,7 @@ bytes_new(lua_State *L)
 	struct slice s;
 
 	s.p = luaL_checklstring(L, 1, &s.n);
+	sandbox_charge(L, 2 * s.n);
 	buf_reset(out);
 	buf_add_base64(out, s.p, s.n);
 	push_bytes(L, buf_slice(out));

@@ -2,7 +2,9 @@
  *
  * A call is one instruction to the hook, however long it takes. Most functions of the
  * libraries are bounded by the memory there is, which makes them a matter of
- * milliseconds; the hook looks at the CPU time in between. These are not:
+ * milliseconds, but of many when a loop calls them a thousand times before the hook looks at
+ * the CPU time: those that walk a text or a table are charged for its length. These are
+ * not bounded at all:
  *
  *   rep          of an empty string, a billion billion times
  *   move         of nil, as far as an integer goes
@@ -126,6 +128,37 @@ guard_sort(lua_State *L)
 		each += (double)longest[1] / 8;
 	/* 2^19 fit into the default memory; a comparison costs a few steps. */
 	charge(L, (double)n * 20 * each);
+	return go_on(L);
+}
+
+/* A number is written out, which takes as long as several instructions. */
+static int
+guard_concat(lua_State *L)
+{
+	lua_Integer from, to;
+	size_t numbers = 0;
+
+	luaL_checktype(L, 1, LUA_TTABLE);
+	from = luaL_optinteger(L, 3, 1);
+	to = luaL_optinteger(L, 4, (lua_Integer)lua_rawlen(L, 1));
+	if (to >= from)
+		charge(L, 32 * ((double)to - (double)from + 1));
+	for (lua_Integer i = from; i <= to && i < LUA_MAXINTEGER; i++, lua_pop(L, 1))
+		numbers += lua_rawgeti(L, 1, i) == LUA_TNUMBER;
+	charge(L, 256 * (double)numbers);
+	return go_on(L);
+}
+
+/* Walks the texts it is given. */
+static int
+guard_texts(lua_State *L)
+{
+	double n = 0;
+
+	for (int i = lua_gettop(L); i > 0; i--)
+		if (lua_type(L, i) == LUA_TSTRING)
+			n += (double)lua_rawlen(L, i);
+	charge(L, 2 * n);
 	return go_on(L);
 }
 
@@ -379,13 +412,25 @@ work_guard_string(lua_State *L)
 	guard(L, "match", guard_pattern);
 	guard(L, "gmatch", guard_gmatch);
 	guard(L, "gsub", guard_gsub);
+	guard(L, "format", guard_texts);
+	guard(L, "lower", guard_texts);
+	guard(L, "upper", guard_texts);
+	guard(L, "reverse", guard_texts);
 }
 
 void
 work_guard_table(lua_State *L)
 {
+	guard(L, "concat", guard_concat);
 	guard(L, "move", guard_move);
 	guard(L, "insert", guard_insert);
 	guard(L, "remove", guard_remove);
 	guard(L, "sort", guard_sort);
+}
+
+void
+work_guard_utf8(lua_State *L)
+{
+	guard(L, "len", guard_texts);
+	guard(L, "offset", guard_texts);
 }

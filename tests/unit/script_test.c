@@ -1,6 +1,7 @@
 /* tests/unit/script_test.c - the script filter: values in and out, errors that say
  * where and nothing else, and a sandbox that holds.
  */
+#include <time.h>
 #include <unistd.h>
 
 #include "base/conf.h"
@@ -678,6 +679,32 @@ test_long_calls(void **state)
 	    "it took more than a second");
 }
 
+/* Each is short; a thousand of them, before the hook looks at the clock, are not. */
+static void
+test_many_long_calls(void **state)
+{
+	static const char *const ways[] = {
+	    "local t = {} for i = 1, 300000 do t[i] = i + 0.1 end\n"
+	    "while true do local x = table.concat(t) end",
+	    "local s = ('a'):rep(16000000) while true do local x = utf8.len(s) end",
+	    "local s = ('a'):rep(8000000) while true do local x = ('%q'):format(s) end",
+	    "local a = slipring.bytes(('a'):rep(6000000))\n"
+	    "local b = slipring.bytes(('a'):rep(6000000)) while true do local x = a == b end",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(ways); i++) {
+		clock_t began = clock();
+		long seconds;
+
+		rejects_with("memory: 64MiB\ninstructions: 1000000000\n", ways[i],
+		    "it took more than a second");
+		seconds = (long)((clock() - began) / CLOCKS_PER_SEC);
+		if (seconds > 4)
+			fail_msg("%ld s: %s", seconds, ways[i]);
+	}
+}
+
 static void
 test_ordinary_patterns(void **state)
 {
@@ -830,6 +857,7 @@ main(void)
 	    cmocka_unit_test(test_nothing_else_is_there),
 	    cmocka_unit_test(test_loops),
 	    cmocka_unit_test(test_long_calls),
+	    cmocka_unit_test(test_many_long_calls),
 	    cmocka_unit_test(test_ordinary_patterns),
 	    cmocka_unit_test(test_ordinary_tables),
 	    cmocka_unit_test(test_memory),
