@@ -275,8 +275,8 @@ load_auto(struct creds *c)
 	memcpy(where, c->e.text, sizeof where);
 	if (check_unasked(c) == -1)
 		return -1;
-	return err_set(
-	    &c->e, ERR_AUTH, "creds: no credentials: AWS_ACCESS_KEY_ID is not set; %.400s", where);
+	return err_set(&c->e, ERR_AUTH, "creds: no credentials: %s%.400s",
+	    c->profile == NULL ? "AWS_ACCESS_KEY_ID is not set; " : "", where);
 }
 
 static int

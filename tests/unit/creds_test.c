@@ -318,7 +318,7 @@ test_named_profile_goes_before_the_environment(void **state)
 	/* and is not made up for by anything else */
 	start(w, (struct creds_conf){.source = CREDS_AUTO, .profile = "nope", .allow_none = true});
 	ask(w);
-	expect_refused(w, "profile nope");
+	expect_refused(w, "no credentials: profile nope");
 }
 
 static void
