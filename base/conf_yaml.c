@@ -425,19 +425,25 @@ read_stream(struct reading *rd, struct conf_node **root)
 int
 conf_parse(struct conf_doc **out, struct slice text, const char *name, struct err *e)
 {
+	struct reading rd = {.e = e};
 	struct conf_doc *d;
-	struct reading rd = {.text = text, .e = e};
 	int r;
 
 	*out = NULL;
 	if (text.n > LIMIT_CONFIG_FILE)
 		return err_set(e, ERR_CONFIG, "%s: larger than %u KiB, which no configuration is",
 		    short_name(name), LIMIT_CONFIG_FILE >> 10);
+	if (text.n >= 3 &&
+	    memcmp(text.p, "\xef\xbb\xbf", 3) == 0) { /* some editors' mark of UTF-8 */
+		text.p += 3;
+		text.n -= 3;
+	}
 	if (!yaml_parser_initialize(&rd.parser))
 		return err_set(e, ERR_NOMEM, "%s: out of memory", short_name(name));
 	d = mem_new(sizeof *d);
 	d->name = mem_strdup(name);
 	rd.name = d->name;
+	rd.text = text;
 	yaml_parser_set_encoding(&rd.parser, YAML_UTF8_ENCODING);
 	yaml_parser_set_input_string(&rd.parser, (const unsigned char *)text.p, text.n);
 	r = read_stream(&rd, &d->root);

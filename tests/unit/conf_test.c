@@ -127,6 +127,19 @@ fills_every_type(void **state)
 }
 
 static void
+a_byte_order_mark_is_passed_over(void **state)
+{
+	(void)state;
+	accepted("\xef\xbb\xbf"
+		 "from: [a]\ntable: orders\n");
+	assert_string_equal(s.table, "orders");
+	conf_wipe(keys, &s);
+	refused("\xef\xbb\xbf"
+		"from: a\ntabel: x\n",
+	    "t.yaml:2:1: unknown key \"tabel\"; did you mean \"table\"?");
+}
+
+static void
 defaults_and_single_item_list(void **state)
 {
 	(void)state;
@@ -630,6 +643,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_map),
 	    cmocka_unit_test(fills_every_type),
+	    cmocka_unit_test(a_byte_order_mark_is_passed_over),
 	    cmocka_unit_test(defaults_and_single_item_list),
 	    cmocka_unit_test(dotted_and_nested),
 	    cmocka_unit_test(unknown_and_duplicate_keys),
