@@ -32,6 +32,7 @@ read_letters(const char *path, const struct letter_query *q,
 struct listing {
 	struct columns columns;
 	json_t *list; /* owned; NULL: columns */
+	size_t count;
 	bool keys;
 	struct buf when;
 };
@@ -84,6 +85,7 @@ on_head(void *ctx, const struct dead_letter *d)
 {
 	struct listing *l = ctx;
 
+	l->count++;
 	if (l->list != NULL)
 		json_array_append_new(l->list, head_json(l, d));
 	else
@@ -120,7 +122,7 @@ run_list(const struct args *a)
 
 	if (config_load(&c, args_get(a, "config"), &e) != 0)
 		return command_fail(&e);
-	if (dlq_select_args(&s, a, c, &e) != 0) {
+	if (dlq_select_args(&s, a, &e) != 0) {
 		config_close(c);
 		return command_fail(&e);
 	}
@@ -130,6 +132,8 @@ run_list(const struct args *a)
 		columns_begin(&l.columns, l.keys ? heads_keys : heads);
 	s.query.heads = true;
 	r = read_letters(c->store_path, &s.query, on_head, &l, &e);
+	if (r == 0 && l.count == 0)
+		dlq_select_remark(&s, c);
 	dlq_select_close(&s);
 	config_close(c);
 	if (r != 0)

@@ -49,6 +49,26 @@ pause_us(int64_t us, struct err *e)
 	return r;
 }
 
+static void
+print_json(const json_t *o)
+{
+	(void)json_dumpf(o, stdout, JSON_INDENT(2));
+	(void)putchar('\n');
+}
+
+/* What was, or would be, without the daemon: {NAME: count}; superseded: -1 if nothing is to be
+ * said of that. */
+static void
+print_counts(const char *name, size_t count, int64_t superseded)
+{
+	json_t *o = json_pack("{s:I}", name, (json_int_t)count);
+
+	if (superseded >= 0)
+		json_object_set_new(o, "superseded", json_integer((json_int_t)superseded));
+	print_json(o);
+	json_decref(o);
+}
+
 /* ---- without the daemon ---- */
 
 struct found {
@@ -80,12 +100,19 @@ dry_run(const struct work *w, struct err *e)
 	q.heads = true;
 	r = store_letters(store, &q, on_found, &f, e);
 	store_close(store);
-	if (r == 0)
+	if (r == 0 && f.count == 0)
+		dlq_select_remark(&w->select, w->conf);
+	if (r != 0)
+		return -1;
+	if (args_get(w->args, "json") != NULL)
+		print_counts(
+		    w->replay ? "would_replay" : "would_drop", f.count, (int64_t)f.superseded);
+	else
 		(void)printf("%zu dead letter%s would be %s, %zu of them superseded by a newer "
 			     "change\n",
 		    f.count, f.count == 1 ? "" : "s", w->replay ? "replayed" : "dropped",
 		    f.superseded);
-	return r;
+	return 0;
 }
 
 static void
@@ -110,7 +137,12 @@ drop_here(const struct work *w, struct store *store, struct err *e)
 	store_commit(store, f.txn, on_committed, e);
 	if (e->code != ERR_NONE)
 		return -1;
-	(void)printf("%zu dead letter%s dropped\n", f.count, f.count == 1 ? "" : "s");
+	if (f.count == 0)
+		dlq_select_remark(&w->select, w->conf);
+	if (args_get(w->args, "json") != NULL)
+		print_counts("dropped", f.count, -1);
+	else
+		(void)printf("%zu dead letter%s dropped\n", f.count, f.count == 1 ? "" : "s");
 	return 0;
 }
 
@@ -122,7 +154,7 @@ find_daemon(const struct work *w, struct listen_address *where, struct err *e)
 	const char *admin = args_get(w->args, "admin");
 
 	*where = w->conf->admin;
-	if (admin != NULL && listen_parse(admin, where, e) != 0)
+	if (admin != NULL && admin_option(admin, where, e) != 0)
 		return -1;
 	if (where->off || where->port == 0)
 		return err_set(e, ERR_REFUSED,
@@ -243,10 +275,8 @@ say_all(const struct work *w, const json_t *begun, const json_t *over)
 	const json_t *job;
 	size_t i;
 
-	if (args_get(w->args, "json") != NULL) {
-		(void)json_dumpf(over != NULL ? over : begun, stdout, JSON_INDENT(2));
-		(void)putchar('\n');
-	}
+	if (args_get(w->args, "json") != NULL)
+		print_json(over != NULL ? over : begun);
 	json_array_foreach(json_object_get(begun, "jobs"), i, job)
 	{
 		const char *sink = json_string_value(json_object_get(job, "sink"));
@@ -318,7 +348,7 @@ run_work(const struct args *a, bool replay)
 
 	if (config_load(&w.conf, args_get(a, "config"), &e) != 0)
 		return command_fail(&e);
-	code = dlq_select_args(&w.select, a, w.conf, &e);
+	code = dlq_select_args(&w.select, a, &e);
 	if (code == 0) {
 		code = do_work(&w, &e);
 		dlq_select_close(&w.select);

@@ -23,8 +23,10 @@ struct dlq_select {
 };
 
 /* ERR_USAGE. The options that a command does not have are not asked for. */
-int dlq_select_args(
-    struct dlq_select *s, const struct args *a, const struct config *c, struct err *e) MUST_CHECK;
+int dlq_select_args(struct dlq_select *s, const struct args *a, struct err *e) MUST_CHECK;
+/* Where nothing was found: a sink that is not configured may be a slip of the pen. It is no
+ * error, since letters outlive their sink. */
+void dlq_select_remark(const struct dlq_select *s, const struct config *c);
 json_t *dlq_select_json(const struct dlq_select *s); /* new reference; NULL: no UTF-8 */
 /* Borrows from doc. ERR_USAGE says which member is wrong. */
 int dlq_select_parse(struct dlq_select *s, const json_t *doc, struct err *e) MUST_CHECK;

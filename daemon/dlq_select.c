@@ -107,18 +107,50 @@ parse_attributes(struct dlq_select *s, struct slice keys, struct err *e)
 }
 
 static int
+fail_key(struct err *e)
+{
+	return err_set(e, ERR_USAGE,
+	    "--key: wanted is the key as `dlq list --keys` prints it, [\"a\",1], or its "
+	    "attributes, {\"pk\":{\"S\":\"a\"}}");
+}
+
+/* ["a", 1.0]: as people write it, or another program, is ["a",1] in the letters. Through
+ * attributes, which key_write() knows how to spell. */
+static int
+parse_array(struct dlq_select *s, struct slice in, struct err *e)
+{
+	static const char *const names[] = {"a", "b"};
+	struct buf keys = BUF_INIT(KEY_MAX);
+	struct json_iter it = json_iter(in);
+	struct slice name, value;
+	size_t n = 0;
+
+	buf_add_char(&keys, '{');
+	for (; json_next(&it, &name, &value); n++) {
+		bool text = value.p[0] == '"';
+
+		if (n == ARRAY_LEN(names))
+			break;
+		buf_addf(&keys, "%s\"%s\":{\"%s\":", n != 0 ? "," : "", names[n], text ? "S" : "N");
+		buf_add_str(&keys, text ? "" : "\"");
+		buf_add_slice(&keys, value);
+		buf_add_str(&keys, text ? "}" : "\"}");
+	}
+	buf_add_char(&keys, '}');
+	if (n != 0 && it.p == it.end && !keys.failed && json_check(buf_slice(&keys)))
+		s->key = canonical(buf_slice(&keys), names[0], n > 1 ? names[1] : NULL);
+	buf_close(&keys);
+	return s->key != NULL ? 0 : fail_key(e);
+}
+
+static int
 parse_key(struct dlq_select *s, const char *text, struct err *e)
 {
 	struct slice in = slice_of(text);
 
 	if (!json_check(in) || (text[0] != '[' && text[0] != '{'))
-		return err_set(e, ERR_USAGE,
-		    "--key: wanted is the key as `dlq list --keys` prints it, [\"a\",1], or its "
-		    "attributes, {\"pk\":{\"S\":\"a\"}}");
-	if (text[0] == '{')
-		return parse_attributes(s, in, e);
-	s->key = mem_strdup(text);
-	return 0;
+		return fail_key(e);
+	return text[0] == '{' ? parse_attributes(s, in, e) : parse_array(s, in, e);
 }
 
 /* NULL: not given, or no option of this command. */
@@ -165,12 +197,18 @@ parse_limit(struct dlq_select *s, const struct args *a, struct err *e)
 	return 0;
 }
 
+void
+dlq_select_remark(const struct dlq_select *s, const struct config *c)
+{
+	if (s->query.sink != NULL && config_sink(c, s->query.sink) == NULL)
+		command_note("there is no sink \"%.64s\" in the configuration", s->query.sink);
+}
+
 int
-dlq_select_args(struct dlq_select *s, const struct args *a, const struct config *c, struct err *e)
+dlq_select_args(struct dlq_select *s, const struct args *a, struct err *e)
 {
 	const char *text;
 
-	(void)c;
 	*s = (struct dlq_select){.any = false};
 	s->query.sink = option(s, a, "sink");
 	s->query.reason = option(s, a, "reason");

@@ -91,7 +91,9 @@ class DlqCase(unittest.TestCase):
         return out + err
 
     def letters(self, *argv):
-        return json.loads(self.dlq("list", "--json", *argv))
+        code, out, err = support.slipring("dlq", "list", "--json", *argv, "-c", self.config)
+        self.assertEqual(code, 0, out + err)
+        return json.loads(out)
 
     def wait_letters(self, n):
         return support.wait_until("%d dead letters" % n, lambda: (
@@ -150,11 +152,18 @@ class Commands(DlqCase):
 
         self.assertEqual(selected("--key", '["k3"]'), ids[3:4])
         self.assertEqual(selected("--key", '{"pk":{"S":"k3"}}'), ids[3:4])
+        self.assertEqual(selected("--key", ' ["k3" ]'.strip()), ids[3:4])
         self.assertEqual(selected("--id", "%d,%d-%d" % (ids[0], ids[2], ids[4])),
                          [ids[0], *ids[2:5]])
         self.assertEqual(selected("--reason", "too large", "--limit", "2"), ids[:2])
         self.assertEqual(selected("--reason", "no such"), [])
         self.assertEqual(selected("--sink", "other"), [])
+        for command in ("list", "replay", "drop"):
+            dry = ["--dry-run"] if command != "list" else []
+            self.assertIn('there is no sink "other" in the configuration',
+                          self.dlq(command, "--sink", "other", *dry))
+        self.assertEqual(json.loads(self.dlq("replay", "--id", ids[0], "--dry-run", "--json")),
+                         {"would_replay": 1, "superseded": 0})
         self.assertEqual(selected("--older-than", "1h"), [])
         self.assertEqual(selected("--younger-than", "1h"), ids)
         self.assertIn("which ones?", self.dlq("drop", code=64))
@@ -165,7 +174,8 @@ class Commands(DlqCase):
         self.assertEqual(selected(), ids[:3] + ids[4:])
         self.assertEqual(self.letters_status()["count"], 5)
         self.assertEqual(self.daemon.stop(), 0)
-        self.assertIn("2 dead letters dropped", self.dlq("drop", "--id", "%d-%d" % (ids[0], ids[1])))
+        self.assertIn("1 dead letter dropped", self.dlq("drop", "--id", ids[0]))
+        self.assertEqual(json.loads(self.dlq("drop", "--id", ids[1], "--json")), {"dropped": 1})
         self.assertEqual(selected(), [ids[2], *ids[4:]])
         self.assertIn("start it first", self.dlq("replay", "--all", code=1))
         self.start()

@@ -108,11 +108,48 @@ all_of_them_must_be_said(void **state)
 	json_decref(doc);
 }
 
+/* The key that is looked for; "": refused. */
+static void
+key_is(const char *given, const char *wanted)
+{
+	const struct command *const commands[] = {&cmd_dlq_list, NULL};
+	const char *const argv[] = {"slipring", "dlq", "list", "--key", given};
+	struct dlq_select s;
+	struct args a;
+	struct err e;
+
+	assert_int_equal(command_parse(commands, (int)ARRAY_LEN(argv), argv, &a, &e), 0);
+	if (wanted[0] == '\0') {
+		assert_int_equal(dlq_select_args(&s, &a, &e), -1);
+		assert_int_equal(e.code, ERR_USAGE);
+	} else {
+		assert_int_equal(dlq_select_args(&s, &a, &e), 0);
+		assert_string_equal(s.query.key, wanted);
+		dlq_select_close(&s);
+	}
+	args_close(&a);
+}
+
+static void
+a_key_may_be_spelt_otherwise(void **state)
+{
+	(void)state;
+	key_is("[\"o-1\",7]", "[\"o-1\",7]");
+	key_is("[\"o-1\", 7.0]", "[\"o-1\",7]");
+	key_is("[ \"K\\u00f6ln\" ]", "[\"K\xc3\xb6ln\"]");
+	key_is("[1e2]", "[100]");
+	key_is("{\"pk\": {\"N\": \"7.0\"}}", "[7]");
+	key_is("[]", "");
+	key_is("[\"a\",1,2]", "");
+	key_is("o-1", "");
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(all_of_it_arrives),
+	    cmocka_unit_test(a_key_may_be_spelt_otherwise),
 	    cmocka_unit_test(what_is_no_utf8_is_not_left_out),
 	    cmocka_unit_test(what_is_not_understood_is_refused),
 	    cmocka_unit_test(all_of_them_must_be_said),
