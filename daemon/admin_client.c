@@ -93,3 +93,18 @@ admin_post(const struct listen_address *where, const char *path, struct slice bo
 {
 	return ask(where, true, path, body, out, e);
 }
+
+int
+admin_option(const char *text, struct listen_address *out, struct err *e)
+{
+	int r = listen_parse(text, out, e);
+
+	if (r == 0 && (out->off || out->port == 0))
+		r = err_set(e, ERR_CONFIG,
+		    "\"%.60s\" is nowhere to ask; write for example 127.0.0.1:9464", text);
+	if (r != 0) {
+		(void)err_prefix(e, "--admin");
+		e->code = ERR_USAGE;
+	}
+	return r;
+}

@@ -14,5 +14,7 @@ int admin_ask(const struct listen_address *where, bool post, const char *path, j
 /* POST with a JSON body. */
 int admin_post(const struct listen_address *where, const char *path, struct slice body,
     json_t **out, struct err *e) MUST_CHECK;
+/* What --admin says. ERR_USAGE: it is nothing that could be asked. */
+int admin_option(const char *text, struct listen_address *out, struct err *e) MUST_CHECK;
 
 #endif

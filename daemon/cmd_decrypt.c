@@ -92,22 +92,21 @@ decrypt_input(struct unseal *u)
 	char *line = NULL;
 	size_t room = 0;
 	bool all = true;
+	int code;
 	ssize_t n;
 
-	while ((n = getline(&line, &room, stdin)) >= 0) {
+	/* Without a reader the rest is of no use, and the input may have no end. */
+	while (ferror(stdout) == 0 && (n = getline(&line, &room, stdin)) >= 0) {
 		struct slice s = trimmed((struct slice){line, (size_t)n});
 
 		number++;
 		if (s.n != 0)
 			all = decrypt_line(u, s, number, &out) && all;
 	}
+	code = command_input_end(all ? EXIT_DONE : EXIT_FAILED);
 	free(line);
 	buf_close(&out);
-	if (fflush(stdout) != 0 || ferror(stdout) != 0) {
-		command_note("cannot write to standard output");
-		all = false;
-	}
-	return all ? EXIT_DONE : EXIT_FAILED;
+	return code;
 }
 
 static int
@@ -128,7 +127,7 @@ static const struct option_def options[] = {
     {.name = "key-file",
 	.value = "FILE",
 	.many = true,
-	.doc = "a key of 32 bytes or 64 hexadecimal digits; may be given again for older keys"},
+	.doc = "a key of 32 bytes or 64 hexadecimal digits; again for older keys"},
     {.name = "table", .value = "NAME", .doc = "the source table, where lines do not say it"},
     {.name = "keys",
 	.value = "NAME[,NAME]",

@@ -176,9 +176,11 @@ explain_input(struct explaining *x)
 	char *line = NULL;
 	size_t room = 0;
 	bool all = true;
+	int code;
 	ssize_t n;
 
-	while ((n = getline(&line, &room, stdin)) >= 0) {
+	/* Without a reader the rest is of no use, and the input may have no end. */
+	while (ferror(stdout) == 0 && (n = getline(&line, &room, stdin)) >= 0) {
 		struct slice s = {line, (size_t)n};
 
 		number++;
@@ -189,8 +191,9 @@ explain_input(struct explaining *x)
 					  : explain_chain(x, s, number)) &&
 		    all;
 	}
+	code = command_input_end(all ? EXIT_DONE : EXIT_FAILED);
 	free(line);
-	return all ? EXIT_DONE : EXIT_FAILED;
+	return code;
 }
 
 /* Which stream a record came from is not in it; filters want some name. */

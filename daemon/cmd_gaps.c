@@ -142,7 +142,7 @@ accept_there(const struct config *c, const char *admin, uint64_t id, struct err 
 	char path[64];
 	json_t *answer;
 
-	if (admin != NULL && listen_parse(admin, &where, e) != 0)
+	if (admin != NULL && admin_option(admin, &where, e) != 0)
 		return -1;
 	if (where.off || where.port == 0)
 		return err_set(e, ERR_REFUSED,

@@ -19,7 +19,7 @@ find_daemon(const struct args *a, struct listen_address *where, struct err *e)
 	struct config *c;
 
 	if (admin != NULL) {
-		if (listen_parse(admin, where, e) != 0)
+		if (admin_option(admin, where, e) != 0)
 			return -1;
 	} else {
 		if (config_load(&c, args_get(a, "config"), e) != 0)

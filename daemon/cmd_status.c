@@ -20,7 +20,7 @@ find_daemon(const struct args *a, struct listen_address *where, struct err *e)
 	struct config *c;
 
 	if (admin != NULL)
-		return listen_parse(admin, where, e);
+		return admin_option(admin, where, e);
 	if (config_load(&c, args_get(a, "config"), e) != 0)
 		return -1;
 	*where = c->admin;

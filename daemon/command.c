@@ -9,11 +9,13 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/conf.h"
 #include "base/log.h"
@@ -342,14 +344,29 @@ command_fail(const struct err *e)
 void
 command_note(const char *fmt, ...)
 {
+	char text[2048];
+	struct buf b = BUF_INIT(6 * sizeof text);
 	va_list ap;
 
 	(void)fflush(stdout);
-	(void)fputs("slipring: ", stderr);
 	va_start(ap, fmt);
-	(void)vfprintf(stderr, fmt, ap);
+	(void)vsnprintf(text, sizeof text, fmt, ap);
 	va_end(ap);
-	(void)fputc('\n', stderr);
+	buf_add_printable(&b, slice_of(text));
+	(void)fprintf(stderr, "slipring: %s\n", buf_cstr(&b));
+	buf_close(&b);
+}
+
+int
+command_input_end(int code)
+{
+	int why = errno;
+	struct err e;
+
+	if (feof(stdin) != 0 || ferror(stdout) != 0)
+		return code;
+	err_errno(&e, why, "cannot read standard input");
+	return command_fail(&e);
 }
 
 static int
@@ -383,6 +400,19 @@ finish_output(int code)
 	return code != EXIT_DONE ? code : EXIT_FAILED;
 }
 
+/* Where whoever started us has closed 0, 1 or 2, the next file or socket would be given
+ * that number, and what is said on standard error would be written into it. Reading from
+ * and writing to what stands in goes on failing. */
+static void
+hold_standard(void)
+{
+	static const int modes[] = {O_WRONLY, O_RDONLY, O_RDONLY};
+
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) == -1)
+			(void)open("/dev/null", modes[fd] | O_NOCTTY);
+}
+
 int
 command_main(const struct command *const *commands, int argc, const char *const *argv)
 {
@@ -390,6 +420,7 @@ command_main(const struct command *const *commands, int argc, const char *const 
 	struct err e;
 	int code;
 
+	hold_standard();
 	(void)signal(SIGPIPE, SIG_IGN);
 	if (command_parse(commands, argc, argv, &a, &e) != 0)
 		return command_fail(&e);

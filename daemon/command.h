@@ -72,6 +72,10 @@ void command_overview(const struct command *const *commands, const char *group, 
 
 /* "slipring: text" on stderr; returns the exit code of the error. */
 int command_fail(const struct err *e);
+/* When no more lines of standard input are read: code, at its end or when nobody takes the
+ * output; where it could not be read that is said, and its exit code returned, since what
+ * was not read was not judged. */
+int command_input_end(int code);
 /* A remark on stderr that ends nothing. */
 void command_note(const char *fmt, ...) PRINTF_LIKE(1, 2);
 

@@ -23,7 +23,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 PROGRAM = os.environ.get("SLIPRING", os.path.join(ROOT, "build", "slipring"))
 LIMIT = 20.0
 COMMANDS = ["run", "check", "tail", "status", "positions list", "positions set",
-            "positions reset", "gaps list", "gaps accept", "audit verify", "config"]
+            "positions reset", "gaps list", "gaps accept", "dlq list", "dlq show", "dlq replay",
+            "dlq drop", "resume", "audit verify", "config", "explain", "decrypt"]
 ENV = {k: v for k, v in os.environ.items() if not k.startswith("AWS_")}
 ENV.update(AWS_ACCESS_KEY_ID="test", AWS_SECRET_ACCESS_KEY="test",
            AWS_SHARED_CREDENTIALS_FILE="/nonexistent", AWS_CONFIG_FILE="/nonexistent")
@@ -168,6 +169,9 @@ class CommandLine(Case):
         self.fails(slipring("tail"), 64, "tail wants TABLE|ARN")
         self.fails(slipring("tail", "t", "--from", "latset"), 64, "did you mean latest?")
         self.fails(slipring("gaps", "accept", "three"), 64, "not a whole number")
+        for where in ("here", "127.0.0.1", "off", "127.0.0.1:0", "192.0.2.1:9464"):
+            self.fails(slipring("status", "--admin", where), 64, "--admin: ", where)
+        self.fails(slipring("resume", "trail", "--admin", "here"), 64, "--admin: ")
         self.fails(slipring("config"), 64, "--reference, --schema and --dump")
         self.fails(slipring("positions", "set", "a", "s", "k", "12x", "-c", self.config()), 64,
                    "no sequence number")
@@ -190,6 +194,47 @@ class CommandLine(Case):
                                     stderr=subprocess.PIPE, timeout=LIMIT, env=ENV, check=False)
         self.assertEqual(result.returncode, 1)
         self.assertIn("No space left", result.stderr)
+
+
+class Input(Case):
+    """explain and decrypt, which read lines."""
+
+    def setUp(self):
+        super().setUp()
+        key = self.file("key", "a" * 64)
+        os.chmod(key, 0o600)
+        self.commands = (["explain", "--pattern", '{"a": ["x"]}'], ["decrypt", "--key-file", key])
+
+    def test_what_cannot_be_read_was_not_judged(self):
+        directory = os.open("/", os.O_RDONLY)
+        self.addCleanup(os.close, directory)
+        for command in self.commands:
+            done = subprocess.run([PROGRAM, *command], env=ENV, text=True, stdin=directory,
+                                  capture_output=True, timeout=LIMIT, check=False)
+            self.fails(done, 1, "standard input", "Is a directory")
+
+    def test_without_a_reader_it_ends(self):
+        for command in self.commands:
+            with subprocess.Popen(["yes", '{"a": "x"}'], stdout=subprocess.PIPE) as endless, \
+                    subprocess.Popen([PROGRAM, *command], env=ENV, stdin=endless.stdout,
+                                     stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as p:
+                try:
+                    p.stdout.readline()
+                    p.stdout.close()
+                    self.assertIn(p.wait(LIMIT), (0, 1))
+                finally:
+                    p.kill()
+                    endless.kill()
+
+    def test_a_full_disk_is_said_once(self):
+        for command in self.commands:
+            with open("/dev/full", "w", encoding="utf-8") as full:
+                done = subprocess.run([PROGRAM, *command], env=ENV, text=True, stdout=full,
+                                      stderr=subprocess.PIPE, timeout=LIMIT, check=False,
+                                      input='{"a": "x"}\n')
+            self.assertEqual(done.returncode, 1)
+            self.assertEqual(done.stderr.count("standard output"), 1, done.stderr)
+            self.assertIn("No space left", done.stderr)
 
 
 class Configuration(Case):
@@ -414,6 +459,33 @@ class Running(Case):
             seen = b""
             while b"STOPPING=1" not in seen:
                 seen = s.recv(4096)
+
+    def test_closed_descriptors_are_not_given_to_files(self):
+        config = self.config()
+        with subprocess.Popen([PROGRAM, "run", "-c", config], env=ENV,
+                              preexec_fn=lambda: os.closerange(0, 3)) as p:
+            try:
+                until(lambda: os.path.exists(os.path.join(self.dir, "trail")), "the trail")
+                self.assertEqual([os.readlink("/proc/%d/fd/%d" % (p.pid, n)) for n in range(3)],
+                                 ["/dev/null"] * 3)
+            finally:
+                p.kill()
+
+    def test_the_unit_lets_the_group_read_trails(self):
+        with open(os.path.join(ROOT, "systemd", "slipring.service"), encoding="utf-8") as f:
+            mask = int(re.search(r"^UMask=(\d+)$", f.read(), re.M).group(1), 8)
+        before = os.umask(mask)
+        try:
+            with self.daemon(self.config()):
+                pass
+        finally:
+            os.umask(before)
+        trail = os.path.join(self.dir, "trail")
+        modes = {name: os.stat(os.path.join(trail, name)).st_mode & 0o777
+                 for name in os.listdir(trail)}
+        self.assertEqual(os.stat(trail).st_mode & 0o777, 0o750)
+        self.assertEqual(set(modes.values()), {0o640}, modes)  # as docs/audit.md says
+        self.assertEqual(os.stat(os.path.join(self.dir, "state.db")).st_mode & 0o777, 0o600)
 
     def test_json_log(self):
         config = self.config()
