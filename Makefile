@@ -201,7 +201,8 @@ install: all
 	install -D -m 755 $(O)/slipring $(DESTDIR)$(BINDIR)/slipring
 	install -D -m 644 filters/plugin.h $(DESTDIR)$(INCLUDEDIR)/slipring/plugin.h
 	install -d $(DESTDIR)$(UNITDIR)
-	sed 's|^ExecStart=[^ ]*/slipring|ExecStart=$(BINDIR)/slipring|' systemd/slipring.service \
+	sed -e 's|^ExecStart=[^ ]*/slipring|ExecStart=$(BINDIR)/slipring|' \
+	    -e 's|^Documentation=file://.*/|Documentation=file://$(DOCDIR)/|' systemd/slipring.service \
 	    > $(DESTDIR)$(UNITDIR)/slipring.service
 	chmod 644 $(DESTDIR)$(UNITDIR)/slipring.service
 	install -D -m 644 systemd/slipring.sysusers $(DESTDIR)$(SYSUSERS)/slipring.conf

@@ -28,8 +28,12 @@ for f in /usr/bin/slipring /usr/lib/systemd/system/slipring.service \
 	there $f
 done
 "$root/usr/bin/slipring" --version
-grep -q '^ExecStart=/usr/bin/slipring ' "$root/usr/lib/systemd/system/slipring.service" ||
+unit=$root/usr/lib/systemd/system/slipring.service
+grep -q '^ExecStart=/usr/bin/slipring ' "$unit" ||
 	{ echo "install: the unit does not start /usr/bin/slipring"; exit 1; }
+page=$(sed -n 's|^Documentation=file://||p' "$unit")
+[ -n "$page" ] && [ -f "$root$page" ] ||
+	{ echo "install: the unit names documentation that is not there: $page"; exit 1; }
 
 echo '# mine' >"$root/etc/slipring/slipring.yaml"
 mk "$1" install
