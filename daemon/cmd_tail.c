@@ -298,7 +298,7 @@ static const struct option_def options[] = {
     {.name = "format",
 	.value = "FORMAT",
 	.words = format_words,
-	.doc = "dynamodb, plain or envelope, one JSON a line"},
+	.doc = "dynamodb, plain, envelope or debezium, one JSON a line"},
     {.name = "color", .value = "WHEN", .words = color_words, .doc = "auto, always or never"},
     {.name = "until-idle", .doc = "end when everything there is was shown"},
     {.name = NULL},
