@@ -105,9 +105,12 @@ write_marks(struct sqlite_batch *b, int64_t now_us, struct err *e)
 {
 	char now[SQLITE_TIME_LENGTH + 1];
 
+	/* Their table is made with the first one of items: where every record so far was
+	 * refused there may be none, and nothing was written. */
+	if (b->marks.n == 0 || b->ready == NULL)
+		return 0;
 	sqlite_time_write(now_us, now);
-	if (b->marks.n != 0 &&
-	    prepare(b,
+	if (prepare(b,
 		"INSERT INTO \"slipring_position\" VALUES (?1, ?2, ?3, ?4, ?5)"
 		" ON CONFLICT DO UPDATE SET \"sequence\" = excluded.\"sequence\","
 		" \"written_at\" = excluded.\"written_at\""

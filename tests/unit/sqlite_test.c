@@ -470,6 +470,32 @@ constraints_of_the_operator(void **state)
 	copy_close(&x);
 }
 
+/* No table was made yet, nor the one of the positions beside it. */
+static void
+all_of_the_first_batch_may_be_refused(void **state)
+{
+	static const char *const columns[] = {"v", "numeric", NULL};
+	struct copy x;
+	struct change v[2];
+
+	(void)state;
+	copy_open(&x, columns);
+	copy_start(&x);
+	change_put(&v[0], 1, "a", "{\"S\":\"text\"}");
+	change_put(&v[1], 2, "b", "{\"N\":\"2\"}");
+	for (int i = 0; i < 2; i++) {
+		copy_write(&x, v, 1);
+		assert_verdict(&v[0], SINK_REJECT, "column \"v\", path v");
+	}
+	copy_write(&x, &v[1], 1);
+	assert_acked(&v[1], 1);
+	assert_rows(&x, "SELECT pk, v FROM orders", "b|2");
+	copy_write(&x, v, 1);
+	assert_verdict(&v[0], SINK_REJECT, "column \"v\", path v");
+	changes_close(v, 2);
+	copy_close(&x);
+}
+
 static void
 another_key_is_refused(void **state)
 {
@@ -946,6 +972,7 @@ main(void)
 	    cmocka_unit_test(numbers_as_keys),
 	    cmocka_unit_test(text_is_kept_whole),
 	    cmocka_unit_test(a_misfit_is_refused_alone),
+	    cmocka_unit_test(all_of_the_first_batch_may_be_refused),
 	    cmocka_unit_test(constraints_of_the_operator),
 	    cmocka_unit_test(another_key_is_refused),
 	    cmocka_unit_test(a_log_appends_once),
