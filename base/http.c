@@ -96,10 +96,13 @@ take_easy(struct http *h)
 	return h->pool_n > 0 ? h->pool[--h->pool_n] : curl_easy_init();
 }
 
+/* Only one that has carried a request to its end is used again: libcurl may keep something in
+ * others (7.88 the receive buffer, after a name that was not found), and then refuses options
+ * for as long as the handle lives, which as the top of the pool would be every request's. */
 static void
-give_easy(struct http *h, CURL *easy)
+give_easy(struct http *h, CURL *easy, bool good)
 {
-	if (h->pool_n == POOL_MAX) {
+	if (!good || h->pool_n == POOL_MAX) {
 		curl_easy_cleanup(easy);
 		return;
 	}
@@ -114,7 +117,7 @@ detach_easy(struct http_call *c)
 	if (c->easy == NULL)
 		return;
 	(void)curl_multi_remove_handle(c->h->multi, c->easy);
-	give_easy(c->h, c->easy);
+	give_easy(c->h, c->easy, c->r.status != 0);
 	c->easy = NULL;
 }
 
@@ -291,7 +294,7 @@ start(struct http *h, struct http_call *c, const struct http_request *rq, struct
 		return err_retry(e, ERR_NOMEM, "http: out of memory for a request");
 	if (!http_call_describe(c, easy, rq, h->drop_capath) ||
 	    curl_multi_add_handle(h->multi, easy) != CURLM_OK) {
-		give_easy(h, easy);
+		give_easy(h, easy, false);
 		return err_retry(
 		    e, ERR_NOMEM, "http: libcurl did not take the request for %s", c->peer);
 	}

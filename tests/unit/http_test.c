@@ -778,6 +778,13 @@ test_unknown_name(void **state)
 	pthread_mutex_unlock(&dns_lock);
 	expect_error(
 	    &w->a[0], ERR_NETWORK, true, "cannot find the address of http://slow.invalid:1");
+	/* The client is none the worse for it: a handle in which libcurl has kept something
+	 * would refuse every request from then on. */
+	for (int i = 1; i < 4; i++) {
+		send_request(w, i, (struct http_request){.url = url_of("/echo")});
+		run(w);
+		assert_int_equal(w->a[i].status, 200);
+	}
 }
 
 static void
