@@ -55,6 +55,9 @@ findings_say(struct findings *f, enum sink_finding kind, const char *about, cons
 		if (n == 0)
 			continue;
 		(void)printf("        ");
+		/* Statements are there to be taken over: a tab would be shown as \t. */
+		for (; *text == '\t'; text++, n--)
+			(void)printf("    ");
 		print_line(text, n);
 	}
 	(void)fflush(stdout); /* the next question may take seconds */
