@@ -14,6 +14,7 @@ struct probe {
 	PGconn *conn;
 	struct buf sql, text;
 	struct rows_owner *owners; /* owned */
+	bool schema_seen;	   /* look_schema() was here */
 };
 
 static void
@@ -97,6 +98,45 @@ say_missing(struct probe *b, const struct pg_target *t, const char *schema, cons
 	say(b, create ? SINK_FOUND_NOTE : SINK_FOUND_BAD, buf_cstr(&b->text));
 }
 
+/* What is missing goes into a schema, which is never created: it must be there, and who is
+ * to create tables must be allowed to. (Since PostgreSQL 15 not everybody may in public.) */
+static void
+look_schema(struct probe *b, const char *schema)
+{
+	const char *values[] = {schema};
+	PGresult *res;
+
+	if (b->schema_seen)
+		return;
+	b->schema_seen = true;
+	res = ask(b,
+	    "SELECT nspname, current_user, has_schema_privilege(oid, 'CREATE') "
+	    "FROM pg_catalog.pg_namespace WHERE nspname = coalesce($1, current_schema())",
+	    1, values);
+	if (res == NULL)
+		return;
+	buf_reset(&b->text);
+	if (PQntuples(res) == 0 && schema == NULL) {
+		buf_add_str(&b->text,
+		    "no schema of search_path exists; name one in `table`, as SCHEMA.TABLE");
+	} else if (PQntuples(res) == 0) {
+		buf_addf(&b->text, "schema %s does not exist; create it:\nCREATE SCHEMA ", schema);
+		rows_add_name(&b->text, schema);
+		buf_add_char(&b->text, ';');
+	} else if (b->conf->create && PQgetvalue(res, 0, 2)[0] != 't') {
+		buf_addf(&b->text,
+		    "%s may not create tables in schema %s; allow it:\nGRANT CREATE ON SCHEMA ",
+		    PQgetvalue(res, 0, 1), PQgetvalue(res, 0, 0));
+		rows_add_name(&b->text, PQgetvalue(res, 0, 0));
+		buf_add_str(&b->text, " TO ");
+		rows_add_name(&b->text, PQgetvalue(res, 0, 1));
+		buf_add_char(&b->text, ';');
+	}
+	if (b->text.n != 0)
+		say(b, SINK_FOUND_BAD, buf_cstr(&b->text));
+	PQclear(res);
+}
+
 /* Is what stands in b->sql (quoted) the name of a table? */
 static bool
 exists(struct probe *b)
@@ -148,8 +188,10 @@ look_side(struct probe *b)
 		pg_add_side(&b->sql, schema, i == 0 ? "slipring_writer" : "slipring_position");
 		there = exists(b) && there;
 	}
-	if (!there)
+	if (!there) {
+		look_schema(b, schema);
 		say_missing(b, NULL, schema, "slipring_writer or slipring_position is");
+	}
 	for (int i = 0; there && i < 2; i++) {
 		enum pg_fixed f = i == 0 ? PG_FIX_FENCE : PG_FIX_POSITION;
 
@@ -210,6 +252,7 @@ look_target(struct probe *b, const struct pg_target *t)
 	if (t->tombs != NULL)
 		ok = look_table(b, t, true, &missing) && ok;
 	if (missing) {
+		look_schema(b, t->schema);
 		buf_reset(&b->sql);
 		buf_addf(&b->sql, "table %s%s%s is", t->name, t->tombs != NULL ? " or its " : "",
 		    t->tombs != NULL ? t->tombs : "");

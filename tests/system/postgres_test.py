@@ -8,6 +8,7 @@ import decimal
 import json
 import os
 import random
+import re
 import subprocess
 import sys
 import tempfile
@@ -770,8 +771,8 @@ class Daemon(SinkTest):
 
     def config(self, **sinks):
         for sink in sinks.values():
-            sink.update(type="postgres", conninfo=self.conninfo, **{"from": ["s"]},
-                        breaker={"open": "1s"})
+            sink.setdefault("conninfo", self.conninfo)
+            sink.update(type="postgres", **{"from": ["s"]}, breaker={"open": "1s"})
         return support.config(self.work.path, self.source.endpoint,
                               {"s": {"table": self.table, "poll": {"idle": "250ms"}}}, sinks)
 
@@ -867,6 +868,36 @@ class Daemon(SinkTest):
         self.assertEqual(code, 0, out + err)
         self.assertIn("PostgreSQL 1", out)
         self.assertEqual(self.sql("SELECT to_regclass('items')"), [(None,)])
+
+    def statements(self, out):
+        """What check prints to be run: the lines that are set off."""
+        return "\n".join(line for line in out.splitlines() if line.startswith("        "))
+
+    def test_what_check_prints_can_be_run(self):
+        path = self.config(copy={"table": "items"})
+        code, out, err = support.slipring("check", "--connect", "-c", path)
+        self.assertEqual(code, 1, out + err)
+        self.sql(self.statements(out))
+        code, out, err = support.slipring("check", "--connect", "-c", path)
+        self.assertEqual(code, 0, out + err)
+
+    def test_check_looks_at_the_schema(self):
+        path = self.config(copy={"table": "replica.items", "create": True})
+        code, out, err = support.slipring("check", "--connect", "-c", path)
+        self.assertEqual(code, 1, out + err)
+        self.assertIn("schema replica does not exist", out)
+        self.sql('CREATE SCHEMA "replica"')
+        self.assertEqual(support.slipring("check", "--connect", "-c", path)[0], 0)
+        # Who is no owner of the database may use public, and create nothing there.
+        role = services.unique("ordinary")
+        self.sql("CREATE ROLE %s LOGIN" % role)
+        conninfo = self.server.conninfo(self.db, user=role)
+        path = self.config(copy={"table": "items", "create": True, "conninfo": conninfo})
+        code, out, err = support.slipring("check", "--connect", "-c", path)
+        self.assertEqual(code, 1, out + err)
+        self.assertIn("%s may not create tables in schema public" % role, out)
+        self.sql(re.search("GRANT .*;", out).group(0))
+        self.assertEqual(support.slipring("check", "--connect", "-c", path)[0], 0)
 
 
 if __name__ == "__main__":
