@@ -170,7 +170,7 @@ add_down(struct buf *out, const json_t *sink)
 static void
 why(struct buf *out, const struct way *w)
 {
-	json_int_t dead = status_int(w->sink, "dead_letters");
+	json_int_t dead = status_int(json_object_get(w->sink, "dead_letters"), "count");
 
 	switch (w->grade) {
 	case GRADE_STOPPED:

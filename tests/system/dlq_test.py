@@ -108,6 +108,9 @@ class Commands(DlqCase):
             self.put("k%d" % i, 5000 if i == 7 else i)
         letter = self.wait_letters(1)[0]
         support.wait_until("the rest", lambda: len(self.copied()) == 20)
+        code, out, err = support.slipring("status", "-c", self.config)
+        self.assertEqual(code, 0, err)
+        self.assertRegex(out, r"(?m)^ok +orders +local .*\b1 dead letter$")
         self.assertIn("total is too large", letter["reason"])
         self.assertEqual(letter["sink"], "local")
         self.assertNotIn("key", letter)
