@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "record/format.h"
 #include "sinks/kafka_priv.h"
@@ -149,6 +150,28 @@ set_property(rd_kafka_conf_t *rc, const char *name, const char *value, struct er
 	return set(rc, name, value, e);
 }
 
+/* librdkafka leaves out, in silence, a broker with a scheme that is no security.protocol. */
+static bool
+has_strange_scheme(const char *brokers)
+{
+	static const char *const known[] = {"plaintext", "ssl", "sasl_plaintext", "sasl_ssl"};
+
+	for (const char *at; (at = strstr(brokers, "://")) != NULL; brokers = at + 3) {
+		const char *begin = at;
+		size_t i = 0;
+
+		while (begin > brokers && begin[-1] != ',' && begin[-1] != ' ')
+			begin--;
+		while (i < ARRAY_LEN(known) &&
+		    (strlen(known[i]) != (size_t)(at - begin) ||
+			strncasecmp(known[i], begin, (size_t)(at - begin)) != 0))
+			i++;
+		if (i == ARRAY_LEN(known))
+			return true;
+	}
+	return false;
+}
+
 static int
 set_brokers(rd_kafka_conf_t *rc, const struct conf_list *brokers, struct err *e)
 {
@@ -162,6 +185,12 @@ set_brokers(rd_kafka_conf_t *rc, const struct conf_list *brokers, struct err *e)
 	}
 	if (b.n == 0 || b.failed)
 		r = err_set(e, ERR_CONFIG, "kafka: brokers names no broker");
+	else if (has_strange_scheme(buf_cstr(&b)))
+		r = err_set(e, ERR_CONFIG,
+		    "kafka: brokers: \"%.100s\" is a URL; a broker is host:port, and what is "
+		    "spoken "
+		    "there says the property security.protocol",
+		    buf_cstr(&b));
 	else
 		r = set(rc, "bootstrap.servers", buf_cstr(&b), e);
 	buf_close(&b);

@@ -150,11 +150,19 @@ properties_that_are_ours(void **state)
 static void
 properties_are_judged_by_librdkafka(void **state)
 {
+	struct kafka_conf *c;
+	struct err e;
+
 	(void)state;
 	assert_refused(BASE "compression.tpye: lz4\n", "No such configuration property");
 	assert_refused(BASE "compression.type: lz5\n", "lz5");
 	assert_refused(BASE "linger.ms: never\n", "linger.ms");
 	assert_refused("brokers: b:9092\ntopic: a.{tabel}\n", "did you mean {table}?");
+	assert_refused("brokers: http://b:9092\ntopic: t\n", "\"http://b:9092\" is a URL");
+	assert_refused("brokers: [a:1, kafka://b:2]\ntopic: t\n", "is a URL");
+	c = conf_of("brokers: 'PLAINTEXT://a:1, plaintext://b:2'\ntopic: t\n");
+	assert_int_equal(kafka_check(c, &e), 0);
+	conf_free(c);
 }
 
 static void
