@@ -239,6 +239,10 @@ struct rule {
 	enum sink_verdict verdict;
 };
 
+/* The type that we give to the cluster's "no handler found for uri", which has none: it
+ * answers a wrong path with 400, and not a document's fault is it. */
+#define NO_HANDLER "no_handler"
+
 /* The first that fits decides. docs/opensearch.md shows the same table. */
 static const struct rule item_rules[] = {
     {200, 299, NULL, SINK_ACK},
@@ -269,6 +273,7 @@ static const struct rule whole_rules[] = {
     {403, 403, NULL, SINK_HALT},
     {400, 400, "index_not_found_exception", SINK_HALT},
     {400, 400, "invalid_index_name_exception", SINK_HALT},
+    {400, 400, NO_HANDLER, SINK_HALT},
     /* Some document in it cannot even be read, or is too much. */
     {400, 400, NULL, SINK_SPLIT},
     {413, 413, NULL, SINK_SPLIT},
@@ -416,7 +421,7 @@ say_whole(enum sink_verdict v, const struct os_item *it, const char *name, struc
 		    "opensearch: status %d, a redirect: name the cluster itself in url, then: "
 		    "slipring resume %s",
 		    it->status, name);
-	else if (it->status == 404 || it->status == 405)
+	else if (it->status == 404 || it->status == 405 || slice_is(it->type, NO_HANDLER))
 		(void)err_set(why, ERR_NOT_FOUND,
 		    "opensearch: status %d for _bulk: url does not name a cluster, or its path is "
 		    "wrong; mend it, then: slipring resume %s",
@@ -447,6 +452,8 @@ os_whole_verdict(int status, struct slice body, const char *name, struct err *wh
 				error = value_member(body, "Message");
 			it.reason = inside(error);
 			it.type = it.reason.p != NULL ? SLICE_LIT("error") : SLICE_NONE;
+			if (it.reason.n >= 16 && memcmp(it.reason.p, "no handler found", 16) == 0)
+				it.type = SLICE_LIT(NO_HANDLER);
 		}
 	}
 	v = indices_forbidden(&it) ? SINK_HALT : rule_find(whole_rules, &it);

@@ -129,6 +129,8 @@ test_whole(void **state)
 	    {403, "{\"error\":{\"type\":\"cluster_block_exception\",\"reason\":\"blocked\"}}",
 		SINK_RETRY, "blocked"},
 	    {404, "{\"error\":\"no handler found\"}", SINK_HALT, "url does not name"},
+	    {400, "{\"error\":\"no handler found for uri [/x/_bulk] and method [POST]\"}",
+		SINK_HALT, "its path is wrong"},
 	    {301, "", SINK_HALT, "redirect"},
 	    {400,
 		"{\"error\":{\"type\":\"json_parse_exception\",\"reason\":\"Unrecognized token "
