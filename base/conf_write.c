@@ -235,6 +235,9 @@ conf_reference(struct buf *out, const struct conf_key *keys, unsigned indent)
 	}
 }
 
+/* What stands there without quotes, as in `percent: 0.5`, is a number to an editor. */
+#define TEXT_SCHEMA "[\"string\",\"number\"]"
+
 static void
 add_number_schema(struct buf *out, const struct conf_key *k)
 {
@@ -261,6 +264,8 @@ add_enum_schema(struct buf *out, const char *const *words)
 		if (i != 0)
 			buf_add_char(out, ',');
 		buf_add_json_string(out, slice_of(words[i]));
+		if (strcmp(words[i], "true") == 0 || strcmp(words[i], "false") == 0)
+			buf_addf(out, ",%s", words[i]);
 	}
 	buf_add_char(out, ']');
 }
@@ -286,7 +291,7 @@ add_key_schema(struct buf *out, const struct conf_key *k)
 	switch (k->type) {
 	case CONF_STR:
 	case CONF_SECRET:
-		buf_add_str(out, "\"type\":\"string\"");
+		buf_add_str(out, "\"type\":" TEXT_SCHEMA);
 		break;
 	case CONF_JSON:
 		buf_add_str(out, "\"type\":[\"object\",\"array\",\"string\"]");
@@ -304,8 +309,8 @@ add_key_schema(struct buf *out, const struct conf_key *k)
 		break;
 	case CONF_LIST:
 		buf_add_str(out,
-		    "\"anyOf\":[{\"type\":\"string\"},{\"type\":\"array\","
-		    "\"items\":{\"type\":\"string\"}}]");
+		    "\"anyOf\":[{\"type\":" TEXT_SCHEMA "},{\"type\":\"array\","
+		    "\"items\":{\"type\":" TEXT_SCHEMA "}}]");
 		break;
 	case CONF_MAP:
 		buf_add_str(out,

@@ -65,8 +65,7 @@ on_ended(void *ctx, enum pipeline_end how, const struct err *why)
 		    "slipring gaps accept ID");
 		break;
 	case PIPELINE_HALTED:
-		log_error("daemon", "", "nothing is left running: %s",
-		    why != NULL ? why->text : "halted");
+		log_error("daemon", "", "%s", why != NULL ? why->text : "nothing is left running");
 		break;
 	case PIPELINE_CONFIG:
 		log_failed_streams(d);

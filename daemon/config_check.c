@@ -270,8 +270,9 @@ check_filters(const struct config *c, const struct sink_config *s, struct err *e
 		if (config_filter(c, s->filters.v[i]) != NULL)
 			continue;
 		near = conf_nearest(s->filters.v[i], names);
-		return conf_err(e, place_of(s->at, "filters"), "there is no filter \"%.60s\"%s%s%s",
-		    s->filters.v[i], near != NULL ? "; did you mean \"" : "",
+		return conf_err(e, place_of(s->at, "filters"),
+		    "there is no filter \"%.60s\"; %s%s%s", s->filters.v[i],
+		    near != NULL ? "did you mean \"" : "define it under \"filters\"",
 		    near != NULL ? near : "", near != NULL ? "\"?" : "");
 	}
 	return 0;

@@ -101,8 +101,12 @@ key_file_read(const char *path, struct secret *out, struct err *e)
 	int r;
 
 	if (fd == -1)
-		return err_set(
-		    e, ERR_CONFIG, "key file %.200s: cannot open it: %s", path, strerror(errno));
+		return err_set(e, ERR_CONFIG, "key file %.200s: cannot open it: %s%s", path,
+		    strerror(errno),
+		    errno == EACCES
+			? "; the user slipring runs as must be able to read it: give it "
+			  "that user's group and mode 640"
+			: "");
 	r = check_mode(fd, path, e);
 	if (r == 0)
 		r = read_all(fd, path, text, &n, e);

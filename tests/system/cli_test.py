@@ -249,6 +249,27 @@ class Configuration(Case):
         self.assertEqual(result.returncode, 0, result.stderr)
         self.assertIn("ok, 1 stream, 1 sink", result.stdout)
 
+    def test_what_the_sample_has_commented_out(self):
+        """Each block by itself, and all of them."""
+        with open(os.path.join(ROOT, "conf", "slipring.yaml"), encoding="utf-8") as f:
+            lines = f.read().split("\n")
+        comment = re.compile(r"^( *)# ( *[a-z.-]+:( |$).*)")
+        blocks, last = [], None
+        for i, line in enumerate(lines):
+            found = comment.match(line)
+            if found and last == (i - 1, found.group(1)):
+                blocks[-1].append(i)
+            elif found:
+                blocks.append([i])
+            last = found and (i, found.group(1))
+        self.assertGreater(len(blocks), 10)
+        for chosen in [*blocks, sum(blocks, [])]:
+            text = "\n".join(comment.sub(r"\1\2", line) if i in chosen else line
+                             for i, line in enumerate(lines))
+            result = slipring("check", "-c", self.file("sample.yaml", text))
+            self.assertEqual(result.returncode, 0, "line %d: %s" % (chosen[0] + 1, result.stderr))
+        self.assertIn("5 sinks", result.stdout)
+
     def test_unreadable(self):
         self.fails(slipring("check", "-c", "/nonexistent/x.yaml"), 78, "/nonexistent/x.yaml",
                    "No such file or directory")
@@ -272,6 +293,8 @@ class Configuration(Case):
         self.bad("streams: {a: {table: t, endpoint: 'localhost:8000'}}\n" + good, "is no URL")
         self.bad("streams: {a: {table: t}}\nsinks: {s: {type: stdout, from: [b]}}\n",
                  'there is no stream "b"')
+        self.bad("streams: {a: {table: t}}\nsinks: {s: {type: stdout, from: [a], filters: [f]}}\n",
+                 'there is no filter "f"; define it under "filters"')
         self.bad("streams: {a: {table: t}}\n" + good + "admin.listen: 0.0.0.0:1\n",
                  "bad.yaml:3:15: ", "not on this machine")
         self.bad("streams: {a: {table: t}}\n" + good + "log: {level: loud}\n",
@@ -288,6 +311,12 @@ class Configuration(Case):
         reference = slipring("config", "--reference").stdout
         dump = slipring("config", "--dump", "-c", os.path.join(ROOT, "conf", "slipring.yaml"))
         self.assertEqual(schema["required"], ["streams", "sinks"])
+        # Editors take what is not quoted for what it looks like: percent: 0.5, tombstones: true.
+        sample, kafka = (next(t for t in schema["properties"][kind]["additionalProperties"]["oneOf"]
+                              if t["properties"]["type"]["const"] == name)["properties"]
+                         for kind, name in (("filters", "sample"), ("sinks", "kafka")))
+        self.assertIn("number", sample["percent"]["type"])
+        self.assertIn(True, kafka["tombstones"]["enum"])
         for key in re.findall(r"^ +([a-z.-]+): \S", dump.stdout, re.M):
             self.assertIn("    %s (" % key, reference)
 
