@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/limits.h"
 #include "checkpoint/store_sqlite.h"
 #include "daemon/columns.h"
 #include "daemon/dlq.h"
@@ -159,25 +160,40 @@ show_json(struct listing *l, const struct dead_letter *d)
 	json_decref(o);
 }
 
+/* Whatever writes to the table has chosen the text. An escape in a string of JSON means the
+ * same, and outside of strings JSON has nothing to escape. */
+static void
+show_line(const char *name, struct slice text)
+{
+	struct buf b = BUF_INIT((size_t)6 * LIMIT_PAGE_BODY);
+
+	buf_add_printable(&b, text);
+	(void)printf("%-12s", name);
+	(void)fwrite(b.p != NULL ? b.p : "", 1, b.n, stdout);
+	(void)putchar('\n');
+	buf_close(&b);
+}
+
 static void
 show_text(struct listing *l, const struct dead_letter *d)
 {
-	struct slice seq = seq_text(&d->seq);
-
-	(void)printf("id          %llu\nsink        %s\nstream      %s\narn         %s\n"
-		     "shard       %s\nsequence    %.*s\nevent id    %.*s\nkey         %s\n",
-	    (unsigned long long)d->id, d->sink, d->stream, d->arn, d->shard, (int)seq.n, seq.p,
-	    (int)d->event_id.n, d->event_id.p != NULL ? d->event_id.p : "", d->key);
-	(void)printf("reason      %s\nattempts    %u\n", d->reason, d->attempts);
+	(void)printf("%-12s%llu\n", "id", (unsigned long long)d->id);
+	show_line("sink", slice_of(d->sink));
+	show_line("stream", slice_of(d->stream));
+	show_line("arn", slice_of(d->arn));
+	show_line("shard", slice_of(d->shard));
+	show_line("sequence", seq_text(&d->seq));
+	show_line("event id", d->event_id);
+	show_line("key", slice_of(d->key));
+	show_line("reason", slice_of(d->reason));
+	(void)printf("%-12s%u\n", "attempts", d->attempts);
 	if (d->unfiltered)
 		(void)puts("refused by  a filter; the record is as it came, a replay passes the "
 			   "filters again");
-	(void)printf("first       %s\n", time_text(l, d->first_us));
-	(void)printf("last        %s\n", time_text(l, d->last_us));
-	(void)printf("superseded  %s\n", d->superseded[0] != '\0' ? d->superseded : "no");
-	(void)printf("record      ");
-	(void)fwrite(d->record.p != NULL ? d->record.p : "", 1, d->record.n, stdout);
-	(void)putchar('\n');
+	(void)printf("%-12s%s\n", "first", time_text(l, d->first_us));
+	(void)printf("%-12s%s\n", "last", time_text(l, d->last_us));
+	show_line("superseded", slice_of(d->superseded[0] != '\0' ? d->superseded : "no"));
+	show_line("record", d->record);
 }
 
 static void

@@ -105,7 +105,7 @@ class Commands(DlqCase):
         self.start()
         self.refuse_large()
         for i in range(20):
-            self.put("k%d" % i, 5000 if i == 7 else i)
+            self.put("k%d" % i, 5000 if i == 7 else i, "x\u009b2J")
         letter = self.wait_letters(1)[0]
         support.wait_until("the rest", lambda: len(self.copied()) == 20)
         code, out, err = support.slipring("status", "-c", self.config)
@@ -123,6 +123,7 @@ class Commands(DlqCase):
         self.assertEqual(shown["record"]["dynamodb"]["NewImage"]["total"], {"N": "5000"})
         self.assertIn('"total":{"N":"5000"}', self.dlq("show", letter["id"]).replace(" ", ""))
         self.assertIn("there is no dead letter", self.dlq("show", letter["id"] + 1, code=1))
+        self.assertNotIn("\u009b", self.dlq("show", letter["id"]))  # as "\033[", to a terminal
 
         # Refused again: it stays, with what was said now.
         self.target("DROP TRIGGER no_large")
@@ -138,7 +139,7 @@ class Commands(DlqCase):
         self.assertIn("1 dead letter would be replayed", self.dlq("replay", "--all", "--dry-run"))
         self.assertEqual(len(self.letters()), 1)
         self.assertIn("local: 1 delivered, 0 refused again", self.dlq("replay", "--all"))
-        self.assertEqual(self.copied()["k7"], (5000, "x"))
+        self.assertEqual(self.copied()["k7"], (5000, "x\u009b2J"))
         self.assertEqual(self.letters(), [])
         self.assertEqual(self.letters_status()["count"], 0)
         self.assertIn("no dead letters", self.dlq("replay", "--all"))
