@@ -192,7 +192,7 @@ UNITDIR    ?= $(PREFIX)/lib/systemd/system
 SYSUSERS   ?= $(PREFIX)/lib/sysusers.d
 DOCDIR     ?= $(PREFIX)/share/doc/slipring
 MANDIR     ?= $(PREFIX)/share/man
-DOCS       := LICENSE CHANGELOG.md $(wildcard README.md docs/*.md)
+DOCS       := LICENSE CHANGELOG.md CONTRIBUTING.md $(wildcard docs/*.md)
 MANUALS    := $(wildcard docs/man/*.[1578])
 CONFIG     := $(DESTDIR)$(SYSCONFDIR)/slipring/slipring.yaml
 man_to      = $(DESTDIR)$(MANDIR)/man$(patsubst .%,%,$(suffix $(1)))/$(notdir $(1))
@@ -208,6 +208,9 @@ install: all
 	install -D -m 644 systemd/slipring.sysusers $(DESTDIR)$(SYSUSERS)/slipring.conf
 	install -d $(DESTDIR)$(DOCDIR)
 	install -m 644 $(DOCS) $(DESTDIR)$(DOCDIR)
+	@# All in one folder: what README.md links to is beside it there.
+	sed -e 's|](docs/|](|g' -e 's|](conf/|](|g' README.md > $(DESTDIR)$(DOCDIR)/README.md
+	chmod 644 $(DESTDIR)$(DOCDIR)/README.md
 	install -D -m 644 conf/slipring.yaml $(DESTDIR)$(DOCDIR)/slipring.yaml
 	install -d $(DESTDIR)$(DOCDIR)/examples
 	install -m 644 conf/examples/*.yaml $(DESTDIR)$(DOCDIR)/examples

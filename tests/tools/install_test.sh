@@ -35,6 +35,13 @@ page=$(sed -n 's|^Documentation=file://||p' "$unit")
 [ -n "$page" ] && [ -f "$root$page" ] ||
 	{ echo "install: the unit names documentation that is not there: $page"; exit 1; }
 
+docs=$root/usr/share/doc/slipring
+for page in "$docs"/*.md; do
+	for link in $(grep -o '\](\w[^):]*)' "$page" | sed 's/^](//; s/)$//; s/#.*//'); do
+		[ -e "$docs/$link" ] || { echo "install: $page links to $link, which is not there"; exit 1; }
+	done
+done
+
 echo '# mine' >"$root/etc/slipring/slipring.yaml"
 mk "$1" install
 [ "$(cat "$root/etc/slipring/slipring.yaml")" = '# mine' ] ||
