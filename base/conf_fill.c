@@ -351,6 +351,20 @@ fail_unknown(const struct conf_node *key, const char *const *known, struct err *
 	return -1;
 }
 
+/* "poll" of "poll.idle", if that was meant. */
+static bool
+nearest_group(const struct filling *f, const char *text, char out[DOTTED_MAX])
+{
+	for (const struct conf_key *k = f->keys; k->name != NULL; k++) {
+		const char *const words[] = {out, NULL};
+
+		(void)snprintf(out, DOTTED_MAX, "%.*s", (int)strcspn(k->name, "."), k->name);
+		if (strchr(k->name, '.') != NULL && conf_nearest(text, words) != NULL)
+			return true;
+	}
+	return false;
+}
+
 /* What may be written at this level: the rest of every name behind prefix,
  * and what is known elsewhere. */
 static int
@@ -358,6 +372,7 @@ fail_unknown_in(const struct filling *f, const char *prefix, const struct conf_n
 {
 	const char *known[WORDS_MAX + 1];
 	size_t n = 0, skip = strlen(prefix);
+	char group[DOTTED_MAX];
 
 	for (const struct conf_key *k = f->keys; k->name != NULL && n < WORDS_MAX; k++)
 		if (strncmp(k->name, prefix, skip) == 0)
@@ -366,6 +381,10 @@ fail_unknown_in(const struct filling *f, const char *prefix, const struct conf_n
 		if (n < WORDS_MAX)
 			known[n++] = f->elsewhere[i];
 	known[n] = NULL;
+	if (skip == 0 && conf_nearest(key->text, known) == NULL &&
+	    nearest_group(f, key->text, group))
+		return conf_err(f->e, key, "unknown key \"%s\"; did you mean \"%s\"?",
+		    conf_show(key->text).s, group);
 	return fail_unknown(key, known, f->e);
 }
 

@@ -185,6 +185,8 @@ unknown_and_duplicate_keys(void **state)
 	    "t.yaml:3:1: unknown key \"filter\"; did you mean \"filters\"?");
 	refused("from: a\npoll.idel: 1s\n",
 	    "t.yaml:2:1: unknown key \"poll.idel\"; did you mean \"poll.idle\"?");
+	refused("from: a\nplol: {idle: 1s}\n",
+	    "t.yaml:2:1: unknown key \"plol\"; did you mean \"poll\"?");
 	refused("from: a\nzzzzzzzz: x\n",
 	    "t.yaml:2:1: unknown key \"zzzzzzzz\"; known here: table, arn, password, gzip, "
 	    "poll.records, poll.idle, memory, start, from, properties, type or filters");
