@@ -176,8 +176,8 @@ halt_if_full(struct slot *sl)
 	if (!is_full(sl))
 		return;
 	(void)snprintf(why, sizeof why,
-	    "it has %zu dead letters, and dead-letters.max-count allows no more; look at them with "
-	    "`slipring dlq list`, replay or drop them, then `slipring resume %s`",
+	    "it has %zu dead letters, and dead-letters.max-count allows no more; mend the cause "
+	    "(slipring dlq list), then slipring resume %s and replay them, or drop them and resume",
 	    sl->letters.count, lane_name(sl->lane));
 	lane_halt(sl->lane, LANE_HALT_HOST, why);
 }
