@@ -126,6 +126,7 @@ struct lane {
 	int64_t gave_up_at;	       /* monotonic; 0: never */
 	int64_t failed_at;	       /* monotonic: the breaker counted a failure */
 	struct loop_timer *pump_timer; /* next pass, end of linger, next retry */
+	bool pumping;		       /* it is armed, for at once */
 	struct loop_timer *room_timer;
 	struct loop_timer *breaker_timer;
 	struct lane_stats stats;

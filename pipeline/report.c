@@ -42,7 +42,6 @@ entry_acked(struct lane *ln, struct entry *en)
 {
 	ln->stats.acked++;
 	ln->stats.bytes_acked += en->d.rec->raw.n;
-	ln->stats.acked_at = loop_now(ln->loop);
 	ln->stats.rejected_in_row = 0;
 	ln->failing_since = 0;
 	if (en->d.rec->created_us > 0 && !en->d.replayed)
@@ -197,12 +196,13 @@ lane_on_report(void *host, struct delivery *d, enum sink_verdict v, const struct
 	struct lane *ln = host;
 	struct entry *en = CONTAINER_OF(d, struct entry, d);
 	struct batch *b = en->batch;
+	int64_t now = loop_now(ln->loop);
 
 	assert(en->state == ENTRY_OUT);
 	en->batch = NULL;
 	ln->out--;
 	b->left--;
-	histogram_add(&ln->stats.latency, loop_now(ln->loop) - b->sent_at);
+	histogram_add(&ln->stats.latency, now - b->sent_at);
 	if (v != SINK_ACK || ln->closing)
 		key_order_back(&ln->keys, &en->key);
 	if (ln->closing) {
@@ -211,6 +211,8 @@ lane_on_report(void *host, struct delivery *d, enum sink_verdict v, const struct
 			free(b);
 		return;
 	}
+	if (v == SINK_ACK)
+		ln->stats.acked_at = now;
 	entry_reported(ln, en, b, v, why);
 	if (b->left == 0) {
 		batch_settled(ln, b);

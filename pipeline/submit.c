@@ -46,6 +46,10 @@ list_take(struct list *l)
 void
 lane_pump_soon(struct lane *ln)
 {
+	/* Said with each report; to arm the timer each time would read the clock as often. */
+	if (ln->pumping)
+		return;
+	ln->pumping = true;
 	loop_timer_arm(ln->pump_timer, 0);
 }
 
@@ -265,6 +269,7 @@ lane_pump(void *arg)
 	struct lane *ln = arg;
 	int64_t next = 0, linger = 0;
 
+	ln->pumping = false;
 	lane_settle_break(ln);
 	if (!lane_usable(ln))
 		return;
