@@ -74,7 +74,7 @@ library_open(lua_State *L)
 	lua_pop(L, 2);
 	number_library(L, sandbox_of(L)->conf.decimal);
 	lua_newtable(L);
-	value_library(L);
+	types_library(L);
 	lua_pushcfunction(L, number_new);
 	lua_setfield(L, -2, "number");
 	lua_setglobal(L, "slipring");

@@ -4,8 +4,17 @@
  *   lua_sandbox.c    an interpreter with bounds: memory, instructions, time; safe errors
  *   lua_library.c    what a script may call
  *   lua_work.c       how much work one call of it may be
- *   lua_value.c      DynamoDB JSON to Lua values and back
+ *   lua_in.c         DynamoDB JSON to Lua values
+ *   lua_out.c        and back
+ *   lua_types.c      what Lua has no type for
  *   lua_number.c     numbers of 38 digits
+ *
+ *   S     string                       M          table marked as a map
+ *   N     number object                L          table marked as a list
+ *   B     bytes object                 SS NS BS   list of its elements, marked as that set
+ *   BOOL  boolean                      NULL       slipring.null
+ *
+ * The marks (metatables) tell an empty list from an empty map, and a set from a list.
  *
  * Functions that take a lua_State raise Lua errors (longjmp) and are called only under
  * sandbox_run(). They hold nothing that would have to be freed.
@@ -93,10 +102,26 @@ struct slice number_text(lua_State *L, int index);
 /* slipring.number(text or integer) */
 int number_new(lua_State *L);
 
-/* ---- lua_value.c ---- */
+/* ---- lua_types.c ---- */
 
-void value_library(lua_State *L); /* metatables; adds to the table on the stack */
-/* DynamoDB JSON as a Lua value; of an image, or keys: a map of its attributes. */
+#define MARK_MAP "slipring.map"
+#define MARK_LIST "slipring.list"
+#define MARK_SS "slipring.SS"
+#define MARK_NS "slipring.NS"
+#define MARK_BS "slipring.BS"
+
+void types_library(lua_State *L); /* metatables; adds to the table on the stack */
+/* The mark of the table on top, one of the above; "" when it has none. */
+const char *mark_of(lua_State *L);
+void bytes_push(lua_State *L, struct slice base64);
+/* Base64 of a bytes object; SLICE_NONE if it is none. */
+struct slice bytes_text(lua_State *L, int index);
+void null_push(lua_State *L);
+bool null_is(lua_State *L, int index);
+
+/* ---- lua_in.c, lua_out.c ---- */
+
+/* Of an image, or keys: a map of its attributes. */
 void value_push_image(lua_State *L, struct slice image);
 /* Appends what stands on the top of the stack as an image. */
 void value_write_image(lua_State *L, struct buf *out);
