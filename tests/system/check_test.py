@@ -4,10 +4,8 @@ looked at, all that is wrong in one run, the missing permission by its name.
 """
 import json
 import os
-import pty
 import re
 import socket
-import subprocess
 import sys
 import unittest
 
@@ -150,17 +148,12 @@ class Check(Case):
 
     def test_colours_on_a_terminal_only(self):
         e = self.emulator("--view", "KEYS_ONLY")
-        argv = [support.SLIPRING, "check", "--connect", "-c", self.config(e.endpoint)]
+        argv = ["check", "--connect", "-c", self.config(e.endpoint)]
         plain = {k: v for k, v in KEYS.items() if k != "NO_COLOR"}
         for env, coloured in ((dict(plain, TERM="xterm"), True), (dict(plain, TERM="dumb"), False),
                               (dict(KEYS, TERM="xterm"), False)):
-            master, slave = pty.openpty()
-            done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=slave, check=True,
-                                  stderr=subprocess.DEVNULL, env=env, timeout=support.PATIENCE)
-            os.close(slave)
-            out = os.read(master, 1 << 16).decode()
-            os.close(master)
-            self.assertEqual(done.returncode, 0)
+            code, out = support.on_terminal(*argv, env=env)
+            self.assertEqual(code, 0, out)
             self.assertEqual("\033[32mok  \033[0m" in out, coloured, out)
             self.assertEqual("\033[33mnote\033[0m" in out, coloured, out)
             self.assertEqual("\033" in out, coloured, out)

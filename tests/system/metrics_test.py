@@ -10,7 +10,6 @@ import glob
 import http.client
 import json
 import os
-import pty
 import re
 import signal
 import sqlite3
@@ -473,19 +472,11 @@ class Lag(Case):
         doc = json.loads(self.status(d, "--json")[1])
         self.assertEqual([w["sink"] for w in doc["worst"]], ["copy"] * 4)
         self.assertIn("locked", doc["sinks"][1]["why"])
-        self.assertIn("\033[31mdown\033[0m", self.on_terminal(d))
-
-    def on_terminal(self, d):
-        master, slave = pty.openpty()
         env = {k: v for k, v in KEYS.items() if k != "NO_COLOR"}
-        done = subprocess.run([support.SLIPRING, "status", "--admin", "127.0.0.1:%d" % d.port],
-                              stdin=subprocess.DEVNULL, stdout=slave, stderr=subprocess.PIPE,
-                              env=dict(env, TERM="xterm"), timeout=support.PATIENCE, check=True)
-        self.assertEqual(done.stderr, b"")
-        os.close(slave)
-        out = os.read(master, 1 << 16).decode()
-        os.close(master)
-        return out
+        code, text = support.on_terminal("status", "--admin", "127.0.0.1:%d" % d.port,
+                                         env=dict(env, TERM="xterm"))
+        self.assertEqual(code, 0, text)
+        self.assertIn("\033[31mdown\033[0m", text)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ Builds on support.py; the emulator is build/tests/emulator/emulator ($EMULATOR).
 import http.client
 import json
 import os
-import pty
 import re
 import signal
 import subprocess
@@ -278,25 +277,11 @@ class Gaps(Case):
 class Tail(Case):
     def test_a_terminal_gets_lines_and_colors(self):
         e = self.emulator("--records", 20, *SIGNED)
-        argv = [support.SLIPRING, "tail", "orders", "--endpoint", e.endpoint, "--region", "us-east-1",
-                "--until-idle"]
-        master, slave = pty.openpty()
         env = {k: v for k, v in KEYS.items() if k != "NO_COLOR"}
-        p = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=slave, stderr=slave,
-                             env=dict(env, TERM="xterm"))
-        os.close(slave)
-        out = b""
-        while True:
-            try:
-                piece = os.read(master, 65536)
-            except OSError:
-                break
-            if not piece:
-                break
-            out += piece
-        os.close(master)
-        self.assertEqual(p.wait(support.PATIENCE), 0)
-        lines = out.decode().splitlines()
+        code, text = support.on_terminal("tail", "orders", "--endpoint", e.endpoint, "--region",
+                                         "us-east-1", "--until-idle", env=dict(env, TERM="xterm"))
+        self.assertEqual(code, 0, text)
+        lines = text.splitlines()
         self.assertEqual(len(lines), 20)
         for line in lines:
             self.assertRegex(line, r"\x1b\[3[123]m(INSERT|MODIFY|REMOVE)\x1b\[0m")

@@ -7,7 +7,9 @@ every server is bound to a free port of the loopback interface.
 import http.client
 import json
 import os
+import pty
 import random
+import select
 import shutil
 import signal
 import socket
@@ -313,6 +315,24 @@ def slipring(*argv, patience=PATIENCE, env=None):
     done = subprocess.run([SLIPRING, *map(str, argv)], stdin=subprocess.DEVNULL, capture_output=True,
                           timeout=patience, env=env or CLEAN_ENV)
     return done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace")
+
+
+def on_terminal(*argv, env):
+    """Runs a command with its output and its errors on a terminal: (exit code, what it shows)."""
+    master, slave = pty.openpty()
+    deadline = time.monotonic() + PATIENCE
+    out = b""
+    with subprocess.Popen([SLIPRING, *map(str, argv)], stdin=subprocess.DEVNULL, stdout=slave,
+                          stderr=slave, env=env) as p:
+        os.close(slave)
+        try:
+            while select.select([master], [], [], max(0, deadline - time.monotonic()))[0]:
+                out += os.read(master, 1 << 16)
+            p.kill()
+        except OSError:
+            pass  # nobody has the other end any more
+        os.close(master)
+    return p.returncode, out.decode("utf-8", "replace")
 
 
 def trail_lines(directory):
