@@ -281,6 +281,14 @@ oracle_submit(struct oracle *o, unsigned sink, struct h_event *ev, uint64_t key_
 	(*flying)++;
 }
 
+/* What is behind it may have gone before it comes again. After the refusal by a filter only
+ * if it was left out: the lane waits for a letter before it goes on. */
+static bool
+was_refused(const struct oracle *o, unsigned sink, const struct mark *m)
+{
+	return m->refused || (m->unmade && o->w->sc.sink[sink].lane.on_reject == LANE_SKIP);
+}
+
 void
 oracle_durable(struct oracle *o, unsigned sink, struct h_event *ev)
 {
@@ -292,17 +300,16 @@ oracle_durable(struct oracle *o, unsigned sink, struct h_event *ev)
 	if (m->durable)
 		return;
 	m->durable = true;
-	if (o->w->sc.sink[sink].shard_order && p->last > (int)ev->index && !m->refused &&
-	    !oracle_excused(o, sink, ev))
+	if (o->w->sc.sink[sink].shard_order && p->last > (int)ev->index &&
+	    !was_refused(o, sink, m) && !oracle_excused(o, sink, ev))
 		oracle_fail(o, T_REORDERED,
 		    "sink s%u has event %u of %s after number %d: it looks like a replay", sink,
 		    ev->id, ev->shard->id, p->last);
 	if (p->last < (int)ev->index)
 		p->last = (int)ev->index;
 	if (*last > (int)ev->key_index) {
-		/* From before the start: it need not have come, and may come with
-		 * a replay. What was refused first comes with one, too. */
-		if (m->refused || m->dead || oracle_excused(o, sink, ev))
+		/* From before the start: it need not have come, and may come with a replay. */
+		if (was_refused(o, sink, m) || m->dead || oracle_excused(o, sink, ev))
 			return;
 		oracle_fail(o, T_REORDERED, "sink s%u has change %u of key %u after change %d",
 		    sink, ev->key_index, ev->key, *last);
