@@ -116,7 +116,7 @@ operator_look(struct life *l)
 		bool unseen =
 		    (w->sc.sink[s].lane.give_up_us != 0 && w->sc.sink[s].lane.brake != 0) ||
 		    w->sc.sink[s].filter.refuse != 0;
-		bool may_be = unseen && rng_below(&w->rng, 4) == 0;
+		bool may_be = unseen && (rng_below(&w->rng, 4) == 0 || w->calm);
 
 		if (!l->ended && (may_be || (r->halted && world_now(w) - r->halted_at >= slow)))
 			resume_one(l, s);

@@ -21,7 +21,7 @@ struct mark {	       /* one event at one sink */
 	bool durable;  /* the target has it */
 	bool acked;    /* the sink said so */
 	bool rejected; /* the sink said REJECT, and the lane was not halted */
-	bool refused;  /* the sink said REJECT, ever */
+	bool refused;  /* the sink said REJECT, ever, if only when it died */
 	bool dead;     /* its dead letter is durable */
 	bool skipped;  /* rejected under on-reject: skip */
 	bool retried;  /* in this life */

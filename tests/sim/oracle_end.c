@@ -174,8 +174,8 @@ check_gap_ends(struct oracle *o)
 	}
 }
 
-/* Repeats may bring back an older state for a while, never for good; unless a gap
- * cuts them off. */
+/* Repeats may bring back an older state for a while, never for good; unless a gap cuts them
+ * off, or the target refuses now what it took before. */
 static void
 check_states(struct oracle *o)
 {
@@ -185,12 +185,14 @@ check_states(struct oracle *o)
 		for (unsigned k = 0; k < h->keys; k++) {
 			size_t at = (size_t)s * h->keys + k;
 			const struct h_event *newest;
+			const struct mark *m;
 
 			if (o->key_state[at] >= o->key_last[at])
 				continue;
 			newest =
 			    &h->event[o->key_event[o->key_first[k] + (unsigned)o->key_last[at]]];
-			if (!oracle_excused(o, s, newest))
+			m = mark_of(o, s, newest);
+			if (!m->dead && !m->skipped && !oracle_excused(o, s, newest))
 				oracle_fail(o, T_REORDERED,
 				    "s%u is left with change %d of key %u, and has had %d", s,
 				    o->key_state[at], k, o->key_last[at]);

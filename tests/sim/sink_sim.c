@@ -412,12 +412,18 @@ last_words(struct sink *s)
 	for (size_t i = 0; i < s->count; i++) {
 		struct item *it = &s->items[i];
 
-		if (it->applied || it->doomed || it->tainted || poison(t, it->ev))
+		if (it->applied || it->doomed)
 			continue;
-		if (rng_below(&t->rng, 2) == 0)
-			target_has(t, it);
-		else
+		if (it->tainted) {
+			it->verdict = SINK_SPLIT;
 			doom_followers(s, i);
+		} else if (poison(t, it->ev)) {
+			mark_of(t->w->oracle, t->number, it->ev)->refused = true; /* unheard */
+		} else if (rng_below(&t->rng, 2) == 0) {
+			target_has(t, it);
+		} else {
+			doom_followers(s, i);
+		}
 	}
 }
 
