@@ -49,6 +49,10 @@ class History(unittest.TestCase):
             daemon = support.Process([support.SLIPRING, "run", "-c", path], env=KEYS)
         support.wait_until("%d entries" % count, lambda: self.size(trail) >= count or
                            not daemon.running(), patience=180, step=0.2)
+        # The last kill may have come when all was there, and SIGTERM has its default meaning
+        # until the daemon runs.
+        support.wait_until("the start", lambda: "msg=running" in daemon.stderr() or
+                           not daemon.running())
         code = daemon.stop()
         self.assertEqual(code, 0, daemon.stderr())
 

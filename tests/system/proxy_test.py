@@ -142,7 +142,7 @@ class ProxyTest(unittest.TestCase):
         self.proxy.half_close(TO_TARGET)
         self.hear(s, b"end")
         self.assertEqual(s.recv(1), b"")
-        self.assertEqual(self.target.ended[0], "eof")
+        self.assertTrue(self.target.wait(lambda: self.target.ended[0] == "eof"))
 
     def test_half_closed_to_the_client_still_hears_it(self):
         s = self.connect()
