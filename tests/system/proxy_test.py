@@ -254,7 +254,7 @@ class ProxyTest(unittest.TestCase):
             self.addCleanup(s.close)
             t, _ = listener.accept()
             s.sendall(b"x")
-            t.recv(0)
+            t.recv(1)
             t.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
             t.close()
             self.assertReset(s)
